@@ -1,0 +1,374 @@
+"""The seams: what the rest of the product asks of a database, a wake-up, and a file store.
+
+Guarantees stated here are tested by one contract suite per port, run against every implementation.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from heimdall.domain.attempt import (
+    Artifact,
+    Attempt,
+    Batch,
+    Checkpoint,
+    Outcome,
+    Pulse,
+    StoredFile,
+    WorkerInfo,
+)
+from heimdall.domain.dataset import Dataset, DatasetResult
+from heimdall.domain.events import Event
+from heimdall.domain.job import Job, NewJob, Requested, Status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFilter:
+    statuses: Sequence[Status] = ()
+    kind: str | None = None
+    tag: str | None = None
+    q: str | None = None  # part of job_name, notes or id
+    sort: str = "-created_at"  # created_at, updated_at, job_name, status, val_loss, priority; `-` descends
+    limit: int = 50
+    offset: int = 0
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    jobs: list[Job]
+    total: int
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    key: str
+    body_sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerRow:
+    name: str
+    host: str
+    slots: int
+    devices: list[str]
+    running: list[str]  # job ids
+    seen_at: datetime
+    counter: int
+
+
+class JobStore(Protocol):
+    """What callers do to jobs. Each method is one transaction: guarded UPDATE + event_seq + event row.
+
+    A status changes only along `domain.lifecycle`; anything else raises ConflictError and writes nothing.
+    """
+
+    def create(
+        self, job: NewJob, *, actor: str | None = None, idempotency: IdempotencyKey | None = None
+    ) -> tuple[Job, bool]:
+        """Store a pending job with training:created. Returns (job, is_new).
+
+        The same key and body within 24 h answer the first job and create nothing, also when two arrive at
+        once. With `dataset_id` the dataset's row is locked and checked first: it must be ready.
+
+        Raises: InvalidInputError (same key, other body; dataset unknown or not ready).
+        """
+        ...
+
+    def create_with_dataset(
+        self, job: NewJob, dataset: Dataset, *, actor: str | None = None, idempotency: IdempotencyKey | None = None
+    ) -> tuple[Job, bool]:
+        """`create` for a job that makes a dataset: both rows in one transaction.
+
+        Raises: ConflictError when the dataset's name is taken.
+        """
+        ...
+
+    def get(self, job_id: str) -> Job: ...
+
+    def page(self, query: JobFilter) -> JobPage: ...
+
+    def update(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        """job_name, notes, tags, priority (priority only while pending, queued or paused: else ConflictError)."""
+        ...
+
+    def dispatch(self, job_id: str, task_id: str) -> Job | None:
+        """pending → queued under `task_id`, with training:queued. None when it was not pending."""
+        ...
+
+    def recall(self, job_id: str, task_id: str) -> bool:
+        """queued → pending when still queued under this very `task_id`."""
+        ...
+
+    def request(self, job_id: str, requested: Requested, *, actor: str | None = None) -> Job:
+        """Ask a running job to pause. Asking twice is fine; cancel asked for already: ConflictError."""
+        ...
+
+    def withdraw_pause(self, job_id: str, *, actor: str | None = None) -> Job: ...
+
+    def cancel(self, job_id: str, *, actor: str | None = None) -> Job:
+        """pending, queued, paused → cancelled at once; running: requested = cancel. Twice is fine."""
+        ...
+
+    def resume(self, job_id: str, *, from_last_good: bool = False, actor: str | None = None) -> Job:
+        """paused → pending with training:resumed (or withdraw a pause). Of two at once one raises ConflictError."""
+        ...
+
+    def retry(self, job_id: str, *, actor: str | None = None) -> Job:
+        """failed, cancelled → pending; completed_at, reason, error, restarts, losses_in_row cleared."""
+        ...
+
+    def take_lease(self, job_id: str) -> Job | None:
+        """For delete: take a running job's lease away (status cancelled), so that its worker's writes are refused."""
+        ...
+
+    def delete(self, job_id: str) -> None:
+        """Delete every row of the job, in slices of 20,000, the job's row first (nobody sees it any more)."""
+        ...
+
+    def pending_ids(self) -> list[str]: ...
+
+    def pulses(self) -> list[Pulse]:
+        """All running jobs, for recovery."""
+        ...
+
+    def counts(self) -> dict[str, int]: ...
+
+    def workers(self) -> list[WorkerRow]: ...
+
+
+class AttemptStore(Protocol):
+    """What slots loops and job processes do. Everything is fenced by the lease token."""
+
+    def claim(self, worker: WorkerInfo, *, free_gpus: int) -> Job | None:
+        """Take the best queued job this machine can run (priority desc, created_at), in one statement.
+
+        Skips jobs whose back-off (`not_before`) lies ahead. New attempt number, new lease token, batch 0,
+        heartbeat 0, requested NULL, status running, phase starting, event training:phase, a row in attempts.
+        """
+        ...
+
+    def started(self, job_id: str, token: str, *, pid: int, process_started: float) -> None:
+        """Record the attempt's process, so that a later server can find it."""
+        ...
+
+    def heartbeat(self, job_id: str, token: str) -> Requested | None:
+        """Raise the counter and read what is requested. Raises LeaseLostError."""
+        ...
+
+    def requested(self, job_id: str, token: str) -> Requested | None:
+        """Raises LeaseLostError."""
+        ...
+
+    def write(self, job_id: str, token: str, batch: Batch) -> None:
+        """Store one numbered batch. Storing the same number again is a no-op: it was committed before.
+
+        Raises: LeaseLostError.
+        """
+        ...
+
+    def fix_manifest(self, job_id: str, token: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what the first attempt fixes (threads, dataset sha256 …): keys already there win. Returns all."""
+        ...
+
+    def took_over(self, job_id: str, token: str, *, from_epoch: int, from_step: int) -> None:
+        """The attempt goes on after this epoch and step; clears the pause checkpoint, sets current_epoch."""
+        ...
+
+    def end(self, job_id: str, token: str, outcome: Outcome) -> Job:
+        """The attempt's last transaction: status, reason, event, lease given up. Later calls raise LeaseLostError.
+
+        Raises: LeaseLostError; RequestChangedError when `outcome.seen` is not what is requested now
+        (not checked for FAIL and for FINISH).
+        """
+        ...
+
+    def lose(
+        self, job_id: str, token: str, *, heartbeat: int | None, cause: str, log_lines: Sequence[Mapping[str, Any]] = ()
+    ) -> Job | None:
+        """The worker is gone: → cancelled, paused, pending or failed as `status_after_loss` says.
+
+        With `heartbeat`, only while the counter is still that. None when somebody else was faster.
+        """
+        ...
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """Newest first; deleted ones included, with is_deleted."""
+        ...
+
+    def retire_checkpoints(self, job_id: str, keys: Sequence[str]) -> None:
+        """Mark checkpoint files as deleted (their manifests stay)."""
+        ...
+
+    def attempts(self, job_id: str) -> list[Attempt]: ...
+
+    def announce(self, worker: WorkerInfo) -> None:
+        """Say that this slots loop lives (raises its counter)."""
+        ...
+
+    def retire(self, name: str) -> None:
+        """This slots loop has stopped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSummary:
+    name: str
+    points: int
+    last: float | None
+    min: float | None
+    max: float | None
+
+
+class HistoryStore(Protocol):
+    """Reads of what was recorded. No method holds a session after it returns."""
+
+    def events(self, job_id: str, *, after: int = 0, limit: int = 1000, types: Sequence[str] = ()) -> list[Event]: ...
+
+    def event_seqs(self, job_ids: Sequence[str]) -> dict[str, int]:
+        """Newest seq per job; a deleted job is missing."""
+        ...
+
+    def changed_jobs(self, since: datetime) -> dict[str, int]:
+        """event_seq of all jobs not ended, or updated since `since`."""
+        ...
+
+    def metrics(
+        self, job_id: str, *, limit: int | None = 100, after_epoch: int | None = None, attempt: int | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Flat epoch rows, oldest first, the newest `limit` of them; and how many there are in all.
+
+        Without `attempt`: attempt a shows its epochs up to the smallest `from_epoch` of any later attempt.
+        """
+        ...
+
+    def series(self, job_id: str) -> list[SeriesSummary]: ...
+
+    def buckets(
+        self, job_id: str, name: str, *, start: int | None = None, end: int | None = None, max_points: int = 1000
+    ) -> dict[str, Any]:
+        """`{"width", "buckets": [...]}` as the contract says, over the visible points of all attempts."""
+        ...
+
+    def logs(
+        self, job_id: str, *, after: int = 0, limit: int = 1000, level: str | None = None
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Lines after `after` and the number to ask after next; from the training:log events."""
+        ...
+
+    def artifacts(self, job_id: str) -> list[Artifact]: ...
+
+    def artifact(self, job_id: str, name: str) -> Artifact:
+        """Raises: ArtifactNotFoundError."""
+        ...
+
+
+class DatasetStore(Protocol):
+    def get(self, dataset_id: str) -> Dataset: ...
+
+    def find(self, name: str) -> Dataset | None: ...
+
+    def page(self, *, limit: int, offset: int) -> tuple[list[Dataset], int]: ...
+
+    def open(self, dataset: Dataset) -> Dataset:
+        """Insert when the name is free, else return the row that is there (used for `default`)."""
+        ...
+
+    def take_lease(self, dataset_id: str, *, seen: tuple[str | None, int] | None) -> str | None:
+        """Become the one that generates it: returns a token, or None when the row moved on.
+
+        `seen` is (lease_token, heartbeat) that was watched without change for a lease; None: only when free.
+        """
+        ...
+
+    def heartbeat(self, dataset_id: str, token: str) -> None:
+        """Raises LeaseLostError."""
+        ...
+
+    def publish(self, dataset_id: str, token: str, result: DatasetResult) -> Dataset:
+        """generating → ready, in one row update. Raises LeaseLostError."""
+        ...
+
+    def give_up(self, dataset_id: str, token: str, status: str) -> None:
+        """Free the lease; status generating (somebody else may go on), failed or cancelled."""
+        ...
+
+    def delete(self, dataset_id: str) -> Dataset:
+        """Delete the row. Raises ConflictError while a pending, queued, running or paused job uses it."""
+        ...
+
+    def set_approved(self, dataset_id: str, indexes: Sequence[int], *, approved: bool) -> None: ...
+
+    def unapproved(self, dataset_id: str) -> list[int]: ...
+
+
+class Wake(Protocol):
+    """Says when to look. Never carries data that must not be lost."""
+
+    def send(self, job_id: str, task_id: str) -> None:
+        """A job is queued. Raises BrokerUnavailableError when it cannot be sent within 2 s."""
+        ...
+
+    def wait(self, timeout: float) -> bool:
+        """Block until a job may be ready (True) or the time is over."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ChangeSignal(Protocol):
+    """Tells one API process that something was written to the database."""
+
+    def poll(self) -> bool:
+        """True when something may have changed since the last call. Microseconds."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class ArtifactStore(Protocol):
+    """Write-once keys. A key is `/`-separated, relative, without `.` or `..`."""
+
+    def put(self, key: str, write: Callable[[BinaryIO], None]) -> StoredFile:
+        """Write durably (fsync of file and folder), hashing on the way; visible only when complete."""
+        ...
+
+    def put_file(self, key: str, path: Path) -> StoredFile: ...
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """Chunks of bytes [start, end). Raises: ArtifactNotFoundError."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """None when there is no such key."""
+        ...
+
+    def fetch(self, file: StoredFile) -> Path:
+        """A local path with the file's bytes, verified against its sha256 at each call.
+
+        Raises: CheckpointDamagedError.
+        """
+        ...
+
+    def local_folder(self, prefix: str, files: Sequence[Mapping[str, Any]]) -> Path:
+        """A local folder with all of `files` ({name, size_bytes, sha256}) of the prefix, checked once per machine."""
+        ...
+
+    def delete(self, keys: Sequence[str]) -> None: ...
+
+    def delete_prefix(self, prefix: str) -> int: ...
+
+    def keys(self, prefix: str) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The database's faces, as bootstrap hands them out."""
+
+    jobs: JobStore
+    attempts: AttemptStore
+    history: HistoryStore
+    datasets: DatasetStore

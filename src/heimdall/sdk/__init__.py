@@ -1,0 +1,7 @@
+"""What a trainer's author imports."""
+
+from heimdall.sdk.context import DatasetFolder, EpochReport, TrainingContext
+from heimdall.sdk.spec import TrainerSpec
+from heimdall.sdk.stopping import StopTraining
+
+__all__ = ["DatasetFolder", "EpochReport", "StopTraining", "TrainerSpec", "TrainingContext"]

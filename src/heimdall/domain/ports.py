@@ -346,6 +346,10 @@ class ArtifactStore(Protocol):
         """None when there is no such key."""
         ...
 
+    def is_intact(self, file: StoredFile) -> bool:
+        """Whether the file is there and whole: by checksum on a local disk, by size on a remote store."""
+        ...
+
     def fetch(self, file: StoredFile) -> Path:
         """A local path with the file's bytes, verified against its sha256 at each call.
 
@@ -354,7 +358,10 @@ class ArtifactStore(Protocol):
         ...
 
     def local_folder(self, prefix: str, files: Sequence[Mapping[str, Any]]) -> Path:
-        """A local folder with all of `files` ({name, size_bytes, sha256}) of the prefix, checked once per machine."""
+        """A local folder with all of `files` ({name, size_bytes, sha256}) of the prefix, checked once per machine.
+
+        Raises: CheckpointDamagedError.
+        """
         ...
 
     def delete(self, keys: Sequence[str]) -> None: ...

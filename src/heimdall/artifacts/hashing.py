@@ -1,0 +1,41 @@
+"""Hashes what passes, so that a file is read only once."""
+
+import hashlib
+import io
+from pathlib import Path
+from typing import IO
+
+from typing_extensions import Buffer, override
+
+
+class HashingWriter(io.RawIOBase):
+    """A write-only stream that forwards to `target` and knows size and sha256 of what passed."""
+
+    def __init__(self, target: IO[bytes]) -> None:
+        self._target = target
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+
+    @override
+    def writable(self) -> bool:
+        return True
+
+    @override
+    def write(self, data: Buffer, /) -> int:
+        written = memoryview(data).nbytes
+        self._target.write(data)
+        self._hash.update(data)
+        self.size_bytes += written
+        return written
+
+    @override
+    def tell(self) -> int:
+        return self.size_bytes
+
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Artifacts in a folder of this machine (or one that all machines mount)."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import obstore
+from obstore.store import LocalStore
+
+from heimdall.artifacts.hashing import HashingWriter, file_sha256
+from heimdall.artifacts.keys import PARTIAL_SUFFIX, checked_key
+from heimdall.domain.attempt import StoredFile
+from heimdall.domain.errors import ArtifactNotFoundError, BadPathError, CheckpointDamagedError, ConflictError
+
+CHUNK_BYTES = 1 << 20
+
+
+class LocalArtifacts:
+    """The ArtifactStore port on a local folder.
+
+    Writing is ours because obstore does not fsync; reading, listing and deleting are obstore's.
+    """
+
+    def __init__(self, root: Path, *, cache: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self._root = root.resolve()
+        self._checked = cache / "checked"
+        self._store = LocalStore(self._root, automatic_cleanup=True)
+
+    def put(self, key: str, write: Callable[[BinaryIO], None]) -> StoredFile:
+        path = self._root / checked_key(key)
+        if path.exists():
+            raise ConflictError(f"The artifact key {key} is already written; keys are written once.")
+        created = _make_folders(path.parent)
+        partial = path.parent / f".{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+        try:
+            with partial.open("wb") as file:
+                writer = HashingWriter(file)
+                write(cast("BinaryIO", writer))
+                file.flush()
+                os.fsync(file.fileno())
+            partial.rename(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        for folder in (path.parent, *(made.parent for made in created)):
+            _sync_folder(folder)
+        return StoredFile(key=key, size_bytes=writer.size_bytes, sha256=writer.sha256())
+
+    def put_file(self, key: str, path: Path) -> StoredFile:
+        with path.open("rb") as source:
+            return self.put(key, lambda target: shutil.copyfileobj(source, target, CHUNK_BYTES))
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        size = self.size(key)
+        if size is None:
+            raise ArtifactNotFoundError(key)
+        stop = size if end is None else min(end, size)
+        return self._chunks(key, start, stop) if start < stop else iter(())
+
+    def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        result = obstore.get(self._store, key, options={"range": (start, stop)})
+        for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
+            yield bytes(chunk)
+
+    def size(self, key: str) -> int | None:
+        path = self._path(key)
+        return path.stat().st_size if path.is_file() else None
+
+    def is_intact(self, file: StoredFile) -> bool:
+        """Whether the file is there and matches its checksum."""
+        path = self._path(file.key)
+        return path.is_file() and path.stat().st_size == file.size_bytes and file_sha256(path) == file.sha256
+
+    def fetch(self, file: StoredFile) -> Path:
+        if not self.is_intact(file):
+            raise CheckpointDamagedError(f"The file {file.key} is missing or does not match its checksum.")
+        return self._path(file.key)
+
+    def local_folder(self, prefix: str, files: Sequence[Mapping[str, Any]]) -> Path:
+        digest = hashlib.sha256(json.dumps([prefix, list(files)], sort_keys=True).encode()).hexdigest()
+        marker = self._checked / digest
+        for entry in files:
+            stored = StoredFile(key=f"{prefix}/{entry['name']}", size_bytes=entry["size_bytes"], sha256=entry["sha256"])
+            if not (self.size(stored.key) == stored.size_bytes if marker.exists() else self.is_intact(stored)):
+                raise CheckpointDamagedError(f"The file {stored.key} is missing or does not match its checksum.")
+        self._checked.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+        return self._path(prefix)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            if self.size(key) is not None:
+                obstore.delete(self._store, key)
+
+    def delete_prefix(self, prefix: str) -> int:
+        num_keys = len(self.keys(prefix))
+        # Everything below goes, files still being written by a worker that lost its lease included.
+        shutil.rmtree(self._path(prefix), ignore_errors=True)
+        return num_keys
+
+    def keys(self, prefix: str) -> list[str]:
+        listed = obstore.list(self._store, prefix=checked_key(prefix), return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
+        found = [meta["path"] for chunk in listed for meta in chunk]
+        return sorted(key for key in found if not key.endswith(PARTIAL_SUFFIX))
+
+    def _path(self, key: str) -> Path:
+        """The file of `key`; a symlink that leads out of the folder is refused."""
+        path = self._root / checked_key(key)
+        if not path.resolve().is_relative_to(self._root):
+            raise BadPathError("The path leaves its folder; use the names that the artifact list shows.")
+        return path
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Create `folder` and its parents; those that were missing."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,74 @@
+"""From what a client sent to a job that can be stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ValidationError
+
+from heimdall.domain.errors import InvalidInputError
+from heimdall.domain.job import NewJob
+from heimdall.sdk.registry import spec_of
+from heimdall.sdk.spec import TrainerSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A job as asked for. `config_loc` is where the config stood in the body, for error messages."""
+
+    kind: str = "localization"
+    job_name: str | None = None
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    config_loc: tuple[str, ...] = ("config",)
+    priority: int = 0
+    tags: list[str] = field(default_factory=list[str])
+    notes: str | None = None
+    max_restarts: int = 3
+    gpus: int = 0
+    parent_job_id: str | None = None
+
+
+def validated_config(spec: TrainerSpec, config: Mapping[str, Any], loc: tuple[str, ...]) -> BaseModel:
+    """The trainer's config with defaults filled in.
+
+    Raises:
+        InvalidInputError: one entry in `errors` for each bad field.
+    """
+    try:
+        return spec.config_model.model_validate(dict(config))
+    except ValidationError as error:
+        entries = [{"loc": [*loc, *entry["loc"]], "msg": entry["msg"]} for entry in error.errors(include_url=False)]
+        fields = ", ".join(".".join(str(part) for part in entry["loc"]) or "config" for entry in entries)
+        first = entries[0]["msg"]
+        raise InvalidInputError(
+            f"The config of kind {spec.kind!r} is not valid ({fields}): {first}.", entries
+        ) from None
+
+
+def new_job(request: JobRequest) -> NewJob:
+    """Validate `request` against its trainer. Raises: InvalidInputError."""
+    spec = spec_of(request.kind)
+    model = validated_config(spec, request.config, request.config_loc)
+    config = model.model_dump(mode="json")
+    job_id = str(uuid4())
+    return NewJob(
+        id=job_id,
+        job_name=request.job_name or _readable_name(request.kind, job_id),
+        kind=request.kind,
+        config=config,
+        total_epochs=spec.total_epochs(model),
+        priority=request.priority,
+        gpus=request.gpus,
+        tags=list(request.tags),
+        notes=request.notes,
+        max_restarts=request.max_restarts,
+        parent_job_id=request.parent_job_id,
+        dataset_id=config.get("dataset_id"),
+        warnings=spec.warnings(model),
+    )
+
+
+def _readable_name(kind: str, job_id: str) -> str:
+    return f"{kind} {datetime.now(UTC):%Y-%m-%d %H:%M:%S} {job_id[:4]}"

@@ -1,0 +1,193 @@
+"""What one can do with a job, from submit to delete."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from heimdall.domain.attempt import Artifact, Checkpoint
+from heimdall.domain.dataset import Dataset, DatasetStatus
+from heimdall.domain.errors import (
+    ArtifactNotFoundError,
+    BrokerUnavailableError,
+    CheckpointDamagedError,
+    ConflictError,
+)
+from heimdall.domain.job import Job, NewJob, Requested, Status
+from heimdall.domain.ports import ArtifactStore, IdempotencyKey, JobFilter, JobPage, Stores, Wake, WorkerRow
+from heimdall.jobs.request import JobRequest, new_job
+from heimdall.sdk.registry import spec_of
+
+PAUSE_CHECKPOINT = "checkpoints/pause_checkpoint.pth"
+
+
+class JobService:
+    """Joins the store (truth), the wake-up (speed) and the files of jobs."""
+
+    def __init__(
+        self,
+        stores: Stores,
+        wake: Wake,
+        artifacts: ArtifactStore,
+        *,
+        delete_patience_seconds: float = 10.0,
+        sweep_seconds: float = 60.0,
+    ) -> None:
+        self._stores = stores
+        self._wake = wake
+        self._artifacts = artifacts
+        self._delete_patience_seconds = delete_patience_seconds
+        self._sweep_seconds = sweep_seconds
+
+    def create(
+        self, request: JobRequest, *, actor: str | None = None, idempotency: IdempotencyKey | None = None
+    ) -> Job:
+        """Store the job and hand it out; the same idempotency key answers the first job again.
+
+        Raises: InvalidInputError, ConflictError (a dataset of that name exists).
+        """
+        new = new_job(request)
+        jobs = self._stores.jobs
+        if spec_of(new.kind).makes_dataset:
+            dataset = _dataset_of(new)
+            new = replace(new, dataset_id=dataset.id)
+            job, is_new = jobs.create_with_dataset(new, dataset, actor=actor, idempotency=idempotency)
+        else:
+            job, is_new = jobs.create(new, actor=actor, idempotency=idempotency)
+        return self.dispatch(job.id) if is_new else job
+
+    def dispatch(self, job_id: str) -> Job:
+        """Hand a pending job out. It stays pending while the broker cannot be reached."""
+        task_id = str(uuid4())
+        if self._stores.jobs.dispatch(job_id, task_id) is not None:
+            try:
+                self._wake.send(job_id, task_id)
+            except BrokerUnavailableError:
+                self._stores.jobs.recall(job_id, task_id)
+        return self._stores.jobs.get(job_id)
+
+    def dispatch_pending(self) -> int:
+        """Hand out every job that waits for the broker; how many there were."""
+        waiting = self._stores.jobs.pending_ids()
+        for job_id in waiting:
+            self.dispatch(job_id)
+        return len(waiting)
+
+    def get(self, job_id: str) -> Job:
+        return self._stores.jobs.get(job_id)
+
+    def page(self, query: JobFilter) -> JobPage:
+        return self._stores.jobs.page(query)
+
+    def update(self, job_id: str, changes: Mapping[str, Any]) -> Job:
+        return self._stores.jobs.update(job_id, changes)
+
+    def pause(self, job_id: str, *, actor: str | None = None) -> Job:
+        """Ask a running job to pause at the end of its epoch. Raises: ConflictError."""
+        job = self._stores.jobs.get(job_id)
+        if job.total_epochs == 0:
+            raise ConflictError("A data-generation job has no epochs to pause at; cancel it instead.")
+        return self._stores.jobs.request(job_id, Requested.PAUSE, actor=actor)
+
+    def resume(self, job_id: str, *, from_last_good: bool = False, actor: str | None = None) -> Job:
+        """Go on after a pause, or take a pause request back.
+
+        Raises: ConflictError, CheckpointDamagedError (the detail names the newest good checkpoint).
+        """
+        job = self._stores.jobs.get(job_id)
+        if job.status is Status.PAUSED and not from_last_good:
+            self._check_pause_checkpoint(job)
+        resumed = self._stores.jobs.resume(job_id, from_last_good=from_last_good, actor=actor)
+        return self.dispatch(job_id) if resumed.status is Status.PENDING else resumed
+
+    def cancel(self, job_id: str, *, actor: str | None = None) -> Job:
+        return self._stores.jobs.cancel(job_id, actor=actor)
+
+    def retry(self, job_id: str, *, actor: str | None = None) -> Job:
+        """Start a failed or cancelled job again from its newest good checkpoint. Raises: ConflictError."""
+        self._stores.jobs.retry(job_id, actor=actor)
+        return self.dispatch(job_id)
+
+    def clone(self, job_id: str, overrides: Mapping[str, Any], *, actor: str | None = None) -> Job:
+        """A new job like this one; `overrides` may hold any create field, `config` is merged field by field.
+
+        Raises: InvalidInputError.
+        """
+        parent = self._stores.jobs.get(job_id)
+        fields: dict[str, Any] = {
+            "kind": parent.kind,
+            "job_name": f"{parent.job_name} (copy)"[:255],
+            "priority": parent.priority,
+            "tags": parent.tags,
+            "notes": parent.notes,
+            "max_restarts": parent.max_restarts,
+            "gpus": parent.gpus,
+            **overrides,
+            "config": {**parent.config, **overrides.get("config", {})},
+        }
+        return self.create(JobRequest(**fields, parent_job_id=parent.id), actor=actor)
+
+    def delete(self, job_id: str, *, actor: str | None = None) -> None:
+        """Stop the job if it runs, then remove everything of it. Takes at most its patience and a moment."""
+        if not self._stores.jobs.get(job_id).status.is_ended:
+            self._stop(job_id, actor)
+        self._stores.jobs.delete(job_id)
+        self._artifacts.delete_prefix(job_id)
+        # A worker that was cut off may still be writing a file: sweep once more when it must be gone.
+        sweep = threading.Timer(self._sweep_seconds, self._artifacts.delete_prefix, [job_id])
+        sweep.daemon = True
+        sweep.start()
+
+    def workers(self) -> list[WorkerRow]:
+        return self._stores.jobs.workers()
+
+    def newest_good_checkpoint(self, job_id: str) -> Checkpoint | None:
+        """The newest checkpoint whose file is whole."""
+        kept = (saved for saved in self._stores.attempts.checkpoints(job_id) if not saved.is_deleted)
+        return next((saved for saved in kept if self._artifacts.is_intact(saved.file)), None)
+
+    def _check_pause_checkpoint(self, job: Job) -> None:
+        try:
+            artifact: Artifact | None = self._stores.history.artifact(job.id, PAUSE_CHECKPOINT)
+        except ArtifactNotFoundError:
+            artifact = None
+        if artifact is not None and self._artifacts.is_intact(artifact.file):
+            return
+        what = "missing" if artifact is None or self._artifacts.size(artifact.file.key) is None else "damaged"
+        good = self.newest_good_checkpoint(job.id)
+        way_on = (
+            f'the newest good checkpoint is the one of epoch {good.epoch}: resume with {{"from": "last_good"}}.'
+            if good
+            else "there is no other good checkpoint: cancel the job and retry it from the start."
+        )
+        raise CheckpointDamagedError(f"The pause checkpoint is {what}; {way_on}")
+
+    def _stop(self, job_id: str, actor: str | None) -> None:
+        """Cancel; a worker that has not stopped when the patience is over loses its lease."""
+        try:
+            self._stores.jobs.cancel(job_id, actor=actor)
+        except ConflictError:  # it ended meanwhile
+            return
+        deadline = time.monotonic() + self._delete_patience_seconds
+        pause = threading.Event()
+        while self._stores.jobs.get(job_id).status is Status.RUNNING:
+            if time.monotonic() > deadline:
+                self._stores.jobs.take_lease(job_id)
+                return
+            pause.wait(0.05)
+
+
+def _dataset_of(new: NewJob) -> Dataset:
+    config = new.config
+    return Dataset(
+        id=str(uuid4()),
+        name=config["name"],
+        description=config.get("description"),
+        status=DatasetStatus.GENERATING,
+        config=config,
+        created_at=datetime.now(UTC),
+        job_id=new.id,
+    )

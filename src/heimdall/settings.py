@@ -1,0 +1,86 @@
+"""The one place that reads the environment.
+
+Flags win over `HEIMDALL_…` variables, those over a `heimdall.toml` in the working folder.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+from sqlalchemy import make_url
+from typing_extensions import override
+
+from heimdall.domain.errors import InvalidInputError
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """What an installation can be told. `heimdall config` prints what is in force."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HEIMDALL_", toml_file="heimdall.toml", extra="forbid", frozen=True, validate_default=True
+    )
+
+    data_dir: Path = Field(Path("heimdall-data"), description="Folder of the database, artifacts and caches.")
+    database_url: SecretStr | None = Field(
+        None, description="sqlite:///… or postgresql://…; SQLite in the data folder."
+    )
+    artifacts_url: str | None = Field(None, description="file://…; the folder `artifacts` in the data folder.")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
+    slots: int = Field(1, ge=0, le=256, description="Jobs that run at once on this machine.")
+    allowed_hosts: list[str] = Field([], description="Host names accepted besides loopback and the bound address.")
+    allowed_origins: list[str] = Field([], description="Origins of web pages that may call the API besides its own.")
+    forwarded_allow_ips: str = Field("127.0.0.1", description="Peers whose X-Forwarded-… headers count.")
+    keep_events_days: int | None = Field(
+        None, ge=1, description="Empty step, log and system events of jobs ended so long."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Log lines as text or as one JSON object each.")
+    url: str | None = Field(None, description="Service that the command line talks to; the local one by default.")
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def resolved_database_url(self) -> str:
+        """The database's address with its password; `sqlite:///{data_dir}/heimdall.db` by default."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.resolve() / 'heimdall.db'}"
+
+    @property
+    def artifacts_folder(self) -> Path:
+        """Raises: InvalidInputError for an address that is no local folder."""
+        if self.artifacts_url is None:
+            return self.data_dir.resolve() / "artifacts"
+        if not self.artifacts_url.startswith("file://"):
+            raise InvalidInputError("HEIMDALL_ARTIFACTS_URL must be file:///folder in this version.")
+        return Path(self.artifacts_url.removeprefix("file://"))
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK or self.host.startswith("127.")
+
+    def masked(self) -> dict[str, Any]:
+        """What is in force, for people: passwords hidden."""
+        shown = self.model_dump(mode="json")
+        shown["database_url"] = make_url(self.resolved_database_url).render_as_string(hide_password=True)
+        shown["artifacts_url"] = self.artifacts_url or self.artifacts_folder.as_uri()
+        shown["data_dir"] = str(self.data_dir.resolve())
+        return shown

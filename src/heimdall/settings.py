@@ -3,6 +3,7 @@
 Flags win over `HEIMDALL_…` variables, those over a `heimdall.toml` in the working folder.
 """
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,6 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy import make_url
 from typing_extensions import override
 
 from heimdall.domain.errors import InvalidInputError
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     def masked(self) -> dict[str, Any]:
         """What is in force, for people: passwords hidden."""
         shown = self.model_dump(mode="json")
-        shown["database_url"] = make_url(self.resolved_database_url).render_as_string(hide_password=True)
+        shown["database_url"] = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.resolved_database_url)
         shown["artifacts_url"] = self.artifacts_url or self.artifacts_folder.as_uri()
         shown["data_dir"] = str(self.data_dir.resolve())
         return shown

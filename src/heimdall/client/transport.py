@@ -1,0 +1,91 @@
+"""One HTTP connection to one server: sends, and turns what is no success into an exception."""
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2
+
+from heimdall.client.errors import ServerUnreachableError, error_of
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+SILENCE_SECONDS = 45.0  # a stream says something every 15 s; after three silent times it is dead
+
+
+class Transport:
+    def __init__(self, base_url: str, *, token: str | None, timeout_seconds: float) -> None:
+        address = httpx2.URL(base_url)
+        self.base_url = str(address).rstrip("/")
+        self._client = httpx2.Client(
+            base_url=self.base_url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx2.Timeout(timeout_seconds, connect=5.0),
+            trust_env=address.host not in LOOPBACK,  # a proxy must not stand before this very machine
+        )
+
+    def close(self) -> None:
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx2.Response:
+        """Raises: ServerUnreachableError, or what `error_of` makes of the answer."""
+        with self._reaching():
+            response = self._client.request(method, path, params=given(params), json=json, headers=headers)
+        return _checked(response)
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.send("GET", path, params=params).json()
+
+    def post(self, path: str, json: Any = None) -> Any:
+        return self.send("POST", path, json=json).json()
+
+    @contextmanager
+    def reading(self, path: str, **params: Any) -> Generator[httpx2.Response]:
+        """The answer of a GET, its body not read yet."""
+        with self._reaching(), self._client.stream("GET", path, params=given(params)) as response:
+            if not response.is_success:
+                response.read()
+            yield _checked(response)
+
+    @contextmanager
+    def listening(self, path: str, **params: Any) -> Generator[Iterator[httpx2.ServerSentEvent] | None]:
+        """The messages of an event stream; None when the server says that none will follow (204)."""
+        timeout = httpx2.Timeout(SILENCE_SECONDS, connect=5.0)
+        with self._reaching(), self._client.sse(path, params=given(params), timeout=timeout) as source:
+            if not source.response.is_success:
+                source.response.read()
+            is_over = _checked(source.response).status_code == 204
+            yield None if is_over else iter(source)
+
+    @contextmanager
+    def _reaching(self) -> Generator[None]:
+        try:
+            yield
+        except httpx2.TransportError as error:
+            raise ServerUnreachableError(
+                f"No answer from {self.base_url} ({_cause(error)}). Start the service with `heimdall up`, "
+                "or name its address with --url or HEIMDALL_URL."
+            ) from error
+
+
+def given(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parameters that are set: None means left out."""
+    return {name: value for name, value in (params or {}).items() if value is not None}
+
+
+def _checked(response: httpx2.Response) -> httpx2.Response:
+    if response.is_success:
+        return response
+    is_problem = response.headers.get("content-type", "").startswith("application/problem+json")
+    raise error_of(response.status_code, response.json() if is_problem else {})
+
+
+def _cause(error: httpx2.TransportError) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Makes synthetic radio data: one transmitter heard by several receivers."""

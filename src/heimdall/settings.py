@@ -16,8 +16,6 @@ from pydantic_settings import (
 )
 from typing_extensions import override
 
-from heimdall.domain.errors import InvalidInputError
-
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -32,7 +30,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://…; SQLite in the data folder."
     )
-    artifacts_url: str | None = Field(None, description="file://…; the folder `artifacts` in the data folder.")
+    artifacts_url: str | None = Field(
+        None, description="file://…, s3://bucket/prefix …; by default in the data folder."
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
     slots: int = Field(1, ge=0, le=256, description="Jobs that run at once on this machine.")
@@ -65,13 +65,8 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.data_dir.resolve() / 'heimdall.db'}"
 
     @property
-    def artifacts_folder(self) -> Path:
-        """Raises: InvalidInputError for an address that is no local folder."""
-        if self.artifacts_url is None:
-            return self.data_dir.resolve() / "artifacts"
-        if not self.artifacts_url.startswith("file://"):
-            raise InvalidInputError("HEIMDALL_ARTIFACTS_URL must be file:///folder in this version.")
-        return Path(self.artifacts_url.removeprefix("file://"))
+    def resolved_artifacts_url(self) -> str:
+        return self.artifacts_url or (self.data_dir.resolve() / "artifacts").as_uri()
 
     @property
     def is_loopback(self) -> bool:
@@ -81,6 +76,6 @@ class Settings(BaseSettings):
         """What is in force, for people: passwords hidden."""
         shown = self.model_dump(mode="json")
         shown["database_url"] = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.resolved_database_url)
-        shown["artifacts_url"] = self.artifacts_url or self.artifacts_folder.as_uri()
+        shown["artifacts_url"] = self.resolved_artifacts_url
         shown["data_dir"] = str(self.data_dir.resolve())
         return shown

@@ -1,0 +1,63 @@
+"""Puts the parts together. Each entry point loads only what it needs, hence the imports inside functions:
+what the command line imports at its top is imported again in every job's process.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from heimdall.settings import Settings
+
+
+def load_settings(**flags: Any) -> "Settings":
+    """Settings from flags (None: not given), the environment and `heimdall.toml`.
+
+    Raises:
+        InvalidInputError: a value that cannot be used; the message names it.
+    """
+    from heimdall.bootstrap.configuration import load
+
+    return load(flags)
+
+
+def up(settings: "Settings") -> int:
+    """API and slots loop in one process, until a signal. The exit code."""
+    from heimdall.bootstrap.server import run_up
+
+    return run_up(settings)
+
+
+def build_app(settings: "Settings") -> "FastAPI":
+    """The ASGI application with everything behind it; its lifespan starts and stops the slots loop."""
+    from heimdall.bootstrap.server import build_app as build
+
+    return build(settings)
+
+
+def run_job(payload: dict[str, Any]) -> None:
+    """Entry of a job's process (from the fork server)."""
+    from heimdall.bootstrap.job import run_claimed
+
+    run_claimed(payload)
+
+
+def run_job_by_hand(settings: "Settings", job_id: str) -> int:
+    """`heimdall run-job ID`: claim this queued job and run it in this process. The exit code."""
+    from heimdall.bootstrap.job import run_by_hand
+
+    return run_by_hand(settings, job_id)
+
+
+def migrate(settings: "Settings") -> str:
+    """Bring the database up to date; the revision it is at now."""
+    from heimdall.bootstrap.installation import migrate_database
+
+    return migrate_database(settings)
+
+
+def doctor(settings: "Settings") -> list[dict[str, Any]]:
+    """What is well and what is not: `{"check", "ok", "detail"}` each."""
+    from heimdall.bootstrap.doctor import examine
+
+    return examine(settings)

@@ -1,0 +1,41 @@
+"""One `up` per data folder: two would start every job twice."""
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+
+from heimdall.domain.errors import ConflictError
+
+
+class FolderLock:
+    """Held for the life of the process; the kernel frees it however the process ends."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._path = data_dir / "up.lock"
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> "FolderLock":
+        """Raises: ConflictError naming who holds the folder."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(descriptor, 200).decode() or "another process"
+            os.close(descriptor)
+            message = (
+                f"The data folder {self._path.parent} is in use by {holder}; stop it or choose another --data-dir."
+            )
+            raise ConflictError(message) from None
+        os.truncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)

@@ -1,0 +1,65 @@
+"""The parts every server process needs, opened from settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
+from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.jobs.datasets import DatasetService
+from heimdall.jobs.service import JobService
+from heimdall.settings import Settings
+from heimdall.store import Database, open_database, open_stores, prepare
+from heimdall.wake.inprocess import InProcessWake
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    settings: Settings
+    database: Database
+    stores: Stores
+    wake: InProcessWake
+    artifacts: ArtifactStore
+    jobs: JobService
+    datasets: DatasetService
+
+    def close(self) -> None:
+        self.wake.close()
+        self.database.close()
+
+
+def open_artifacts(settings: Settings) -> ArtifactStore:
+    url = settings.resolved_artifacts_url
+    cache = settings.data_dir.resolve() / "cache"
+    if url.startswith("file://"):
+        return LocalArtifacts(Path(unquote(urlsplit(url).path)), cache=cache)
+    return RemoteArtifacts(open_object_store(url), cache=cache)
+
+
+def open_installation(settings: Settings) -> Installation:
+    """Open everything; an older database is brought up to date first.
+
+    Raises:
+        HeimdallError: a newer database, a folder SQLite cannot use, a database that does not answer.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    prepare(settings.resolved_database_url, mode="upgrade")
+    database = open_database(settings.resolved_database_url)
+    stores = open_stores(database)
+    wake = InProcessWake()
+    artifacts = open_artifacts(settings)
+    jobs = JobService(stores, wake, artifacts)
+    return Installation(
+        settings=settings,
+        database=database,
+        stores=stores,
+        wake=wake,
+        artifacts=artifacts,
+        jobs=jobs,
+        datasets=DatasetService(stores, jobs, artifacts),
+    )
+
+
+def migrate_database(settings: Settings) -> str:
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return prepare(settings.resolved_database_url, mode="upgrade")

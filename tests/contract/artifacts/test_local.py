@@ -1,0 +1,76 @@
+"""What a local folder adds: files that are killed, damaged or linked elsewhere."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from heimdall.artifacts import LocalArtifacts
+from heimdall.domain.attempt import StoredFile
+from heimdall.domain.errors import BadPathError, CheckpointDamagedError
+
+KEY = "job/a1/e3/last.pth"
+
+
+def put(store: LocalArtifacts, key: str, data: bytes) -> StoredFile:
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    return store.put(key, write)
+
+
+def test_a_writer_that_is_killed_leaves_no_key(local: LocalArtifacts, root: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom heimdall.artifacts import LocalArtifacts\n"
+        "def write(file):\n    file.write(b'half')\n    os.kill(os.getpid(), 9)\n"
+        "LocalArtifacts(Path(sys.argv[1]), cache=Path(sys.argv[2])).put(sys.argv[3], write)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, root, tmp_path / "cache", KEY], check=False)
+    assert ended.returncode == -9
+    assert local.size(KEY) is None
+    assert local.keys("job") == []
+    assert local.fetch(put(local, KEY, b"whole")).read_bytes() == b"whole"
+    assert local.delete_prefix("job") == 1
+    assert not (root / "job").exists()  # the half-written file went along
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_file_is_refused(local: LocalArtifacts, root: Path, damage: str) -> None:
+    stored = put(local, KEY, b"weights")
+    path = root / KEY
+    if damage == "flip":
+        path.write_bytes(b"weighty")
+    elif damage == "truncate":
+        os.truncate(path, 3)
+    else:
+        path.unlink()
+    assert not local.is_intact(stored)
+    with pytest.raises(CheckpointDamagedError):
+        local.fetch(stored)
+
+
+def test_a_symlink_out_of_the_folder_is_refused(local: LocalArtifacts, root: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    (root / "job").mkdir(parents=True)
+    (root / "job" / "link").symlink_to(secret)
+    with pytest.raises(BadPathError):
+        local.read("job/link")
+
+
+def test_deleting_the_last_key_removes_folders_that_became_empty(local: LocalArtifacts, root: Path) -> None:
+    put(local, KEY, b"1")
+    local.delete([KEY, "job/never/there"])
+    assert not (root / "job").exists()
+
+
+def test_a_folder_whose_file_went_missing_is_refused(local: LocalArtifacts, root: Path) -> None:
+    stored = put(local, "datasets/d/t/a.npy", b"a")
+    entries = [{"name": "a.npy", "size_bytes": 1, "sha256": stored.sha256}]
+    local.local_folder("datasets/d/t", entries)
+    (root / stored.key).unlink()
+    with pytest.raises(CheckpointDamagedError):
+        local.local_folder("datasets/d/t", entries)

@@ -1,0 +1,126 @@
+"""A real `heimdall up` in a process of its own, to start, kill and ask."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+
+HEIMDALL = Path(sys.executable).with_name("heimdall")
+T = TypeVar("T")
+ENDED = frozenset({"completed", "failed", "cancelled"})
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(look: Callable[[], T], *, seconds: float, what: str, every: float = 0.05) -> T:
+    """The first true answer of `look`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(every)
+    return answer
+
+
+class RunningService:
+    """`heimdall up` on a free port of the loopback address with its own data folder."""
+
+    def __init__(self, data_dir: Path, *, slots: int = 1, environment: Mapping[str, str] | None = None) -> None:
+        self.data_dir = data_dir
+        self.slots = slots
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.api = httpx2.Client(base_url=f"{self.url}/api/v1/training", timeout=30)
+        self.process: subprocess.Popen[bytes] | None = None
+        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("HEIMDALL_")}
+        self._environment |= dict(environment or {})
+
+    def start(self, *, warm: bool = True) -> "RunningService":
+        """Start it and wait until it answers (`warm`: until the fork server has loaded the trainers too)."""
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        command = [HEIMDALL, "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        with (self.data_dir / "up.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*command, "--slots", str(self.slots)], stdout=log, stderr=log, env=self._environment, cwd=self.data_dir
+            )
+        wait_until(lambda: self._is_ready(warm=warm), seconds=90, what="the service is ready")
+        return self
+
+    def _is_ready(self, *, warm: bool) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, (self.data_dir / "up.log").read_text()
+        try:
+            answer = httpx2.get(f"{self.url}/readyz", timeout=5)
+        except httpx2.TransportError:
+            return False
+        return answer.status_code == 200 and not (warm and answer.json().get("warming"))
+
+    def kill(self) -> None:
+        """SIGKILL to the server process alone; its jobs live on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and wait for its end."""
+        if self.process is None or self.process.poll() is not None:
+            return 0
+        self.process.terminate()
+        return self.process.wait(timeout=60)
+
+    def submit(self, config: Mapping[str, Any], **fields: Any) -> str:
+        answer = self.api.post("/jobs", json={"config": dict(config), **fields})
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        answer = self.api.get(f"/jobs/{job_id}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()["job"]
+
+    def wait_job(
+        self, job_id: str, reached: Callable[[dict[str, Any]], bool], *, seconds: float = 120, what: str = "job"
+    ) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            job = self.job(job_id)
+            if reached(job):
+                return job
+            assert job["status"] not in ENDED, f"{what}: the job ended {job['status']}: {job['error_message']}"
+            return None
+
+        found = wait_until(look, seconds=seconds, what=what)
+        assert found is not None
+        return found
+
+    def wait_ended(self, job_id: str, *, seconds: float = 180) -> dict[str, Any]:
+        return self.wait_job(job_id, lambda job: job["status"] in ENDED, seconds=seconds, what="the job has ended")
+
+    def events(self, job_id: str) -> list[dict[str, Any]]:
+        """The whole log of a job."""
+        found: list[dict[str, Any]] = []
+        while True:
+            after = found[-1]["seq"] if found else 0
+            page = self.api.get(f"/jobs/{job_id}/events", params={"after": after, "limit": 10_000}).json()["events"]
+            if not page:
+                return found
+            found += page
+
+    def job_processes(self) -> dict[str, int]:
+        """Process ids of running jobs of this data folder, by job id, as `ps` shows them."""
+        listed = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        found: dict[str, int] = {}
+        for line in listed.splitlines():
+            pid, _, title = line.strip().partition(" ")
+            if title.startswith("heimdall run-job "):
+                found[title.split()[2]] = int(pid)
+        return found

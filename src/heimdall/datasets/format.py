@@ -60,4 +60,5 @@ def shard_path(folder: Path, number: int) -> Path:
 def receiver_mask(rows: Rows) -> npt.NDArray[np.bool_]:
     """[samples, max_receivers]: which entries of the padded arrays are receivers."""
     count: npt.NDArray[np.uint32] = rows["num_receivers"]
-    return np.arange(rows["detected"].shape[1]) < count[:, None]
+    places: npt.NDArray[np.intp] = np.arange(rows["detected"].shape[1])
+    return places < count[:, None]

@@ -60,5 +60,5 @@ def shard_path(folder: Path, number: int) -> Path:
 def receiver_mask(rows: Rows) -> npt.NDArray[np.bool_]:
     """[samples, max_receivers]: which entries of the padded arrays are receivers."""
     count: npt.NDArray[np.uint32] = rows["num_receivers"]
-    places: npt.NDArray[np.intp] = np.arange(rows["detected"].shape[1])
-    return places < count[:, None]
+    width: int = rows["detected"].shape[1]
+    return np.arange(width) < count[:, None]

@@ -35,15 +35,19 @@ class Draws:
     rejected_gdop: int = 0
 
     def add(self, other: "Draws") -> None:
-        for name, count in asdict(other).items():
+        for name, count in other.as_dict().items():
             setattr(self, name, getattr(self, name) + count)
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
 
     def raise_if_hopeless(self, config: GenerateConfig) -> None:
         if self.drawn < DRAWS_BEFORE_GIVING_UP or self.accepted >= self.drawn * LEAST_ACCEPTED_SHARE:
             return
         raise InvalidConfigError(
-            f"Only {self.accepted} of {self.drawn} draws were accepted: {self.rejected_too_few_receivers} were heard "
-            f"by fewer than {config.min_receivers} receivers, {self.rejected_gdop} had a GDOP above {config.max_gdop:g}, "
+            f"Only {self.accepted} of {self.drawn} draws were accepted: "
+            f"{self.rejected_too_few_receivers} were heard by fewer than {config.min_receivers} receivers, "
+            f"{self.rejected_gdop} had a GDOP above {config.max_gdop:g}, "
             f"{self.rejected_no_position} found no position on the wanted side of the receivers' hull; "
             "change the area, the power or these limits."
         )

@@ -89,13 +89,14 @@ class Hulls:
 
     def draw(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
         """One uniform point (lon, lat) in each hull: a triangle of the fan by its area, a point in the triangle."""
-        num_sets, num_points = self.lon.shape
+        num_sets: int = self.lon.shape[0]
+        num_points: int = self.lon.shape[1]
         shares = self.fan.reshape(num_sets, num_points**2).cumsum(axis=1)
         chosen = (shares > rng.random((num_sets, 1)) * shares[:, -1:]).argmax(axis=1)
         start, end = np.divmod(chosen, num_points)
         corner = rng.random((2, num_sets))
         u, v = np.where(corner.sum(axis=0) > 1, 1 - corner, corner)  # fold the square onto the triangle
-        sets: npt.NDArray[np.intp] = np.arange(num_sets)
+        sets = np.arange(num_sets)
 
         def between(centre: Floats, points: Floats) -> Floats:
             return centre + u * (points[sets, start] - centre) + v * (points[sets, end] - centre)

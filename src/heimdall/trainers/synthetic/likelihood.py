@@ -87,7 +87,7 @@ class ObservationModel:
 
     def log_snr_density(self, snr_db: Floats, distance_km: Floats, altitude_m: Floats) -> Floats:
         """log p(snr | distance), per dB; the arguments broadcast."""
-        residual = snr_db - self.median_snr_db(distance_km)
+        residual: Floats = snr_db - self.median_snr_db(distance_km)
         rician, rayleigh = self._tables()
         return np.where(
             self.propagation.is_line_of_sight(distance_km, altitude_m),
@@ -97,7 +97,7 @@ class ObservationModel:
 
     def log_miss_probability(self, distance_km: Floats, altitude_m: Floats) -> Floats:
         """log P(snr < min_snr_db | distance); the arguments broadcast."""
-        residual = self.config["min_snr_db"] - self.median_snr_db(distance_km)
+        residual: Floats = float(self.config["min_snr_db"]) - self.median_snr_db(distance_km)
         rician, rayleigh = self._tables()
         return np.where(
             self.propagation.is_line_of_sight(distance_km, altitude_m),
@@ -111,16 +111,16 @@ class ObservationModel:
     def log_prior(self, lat: Floats, lon: Floats, receiver_lat: Floats, receiver_lon: Floats) -> Floats:
         """Log density per square degree of the position given the receivers [receivers] of the sample.
 
-        The hull's area counts as a whole: fixed receivers whose hull leaves the area are not covered.
+        Raises:
+            ValueError: the receivers leave the area, so that H ∩ area is not H.
         """
+        if not self._in_area(receiver_lat, receiver_lon).all():
+            raise ValueError("the prior is known for receivers inside of the area only")
         hull = Hulls.of(receiver_lon[None], receiver_lat[None], np.ones((1, len(receiver_lat)), dtype=bool))
         config = self.config
         area = (config["area_lat_max"] - config["area_lat_min"]) * (config["area_lon_max"] - config["area_lon_min"])
-        inside_area = float(hull.area[0])
-        outside_area = max(area - inside_area, 1e-12)
-        density = np.where(
-            hull.contains(lon, lat), config["inside_ratio"] / inside_area, (1 - config["inside_ratio"]) / outside_area
-        )
+        share, inside_area = float(config["inside_ratio"]), float(hull.area[0])
+        density = np.where(hull.contains(lon, lat), share / inside_area, (1 - share) / (area - inside_area))
         with np.errstate(divide="ignore"):
             return np.where(self._in_area(lat, lon), np.log(density), -np.inf)
 
@@ -169,4 +169,5 @@ def posterior_mean(model: ObservationModel, rows: Rows, *, step_degrees: float) 
 
 def _centres(least: float, largest: float, step: float) -> Floats:
     count = max(1, round((largest - least) / step))
-    return least + (np.arange(count) + 0.5) * ((largest - least) / count)
+    centres: Floats = least + (np.arange(count, dtype=np.float64) + 0.5) * ((largest - least) / count)
+    return centres

@@ -24,18 +24,20 @@ class Propagation:
     reference_distance_km: float = _parameter(1.0, "km", "log-distance model, Rappaport, Wireless Communications, 4.9")
     min_distance_km: float = _parameter(0.1, "km", "nearest distance the loss is evaluated at; far field of a mast")
     excess_exponent: float = _parameter(
-        1.2, "1", "total slope 32 dB a decade: Okumura-Hata (44.9 - 6.55 log10 h_b) for base heights of 30 to 200 m"
+        1.5, "1", "total slope 35 dB a decade: Okumura-Hata, 44.9 - 6.55 log10 h_b = 35.2 for a base height of 30 m"
     )
-    shadowing_db: float = _parameter(8.0, "dB", "location variability at VHF, ITU-R P.370-7 (8.3 dB) and P.1546-6")
+    shadowing_db: float = _parameter(8.0, "dB", "location variability at VHF, ITU-R P.370-7 (8.3 dB)")
     rician_k_db: float = _parameter(6.0, "dB", "open country with a line of sight, Rappaport 5.6")
     transmitter_height_m: float = _parameter(10.0, "m", "antenna above the plain: handheld or vehicle on a rise")
     horizon_km_per_root_m: float = _parameter(4.12, "km/sqrt(m)", "radio horizon, 4/3 earth radius, ITU-R P.834")
     thermal_noise_dbm_per_hz: float = _parameter(-174.0, "dBm/Hz", "k T at 290 K, ITU-R P.372-16")
     bandwidth_hz: float = _parameter(12_500.0, "Hz", "narrow-band FM channel, ETSI EN 300 086")
     noise_figure_db: float = _parameter(
-        10.0, "dB", "receiver 6 dB with rural man-made noise 67.2 - 27.7 log10(145) = 7.3 dB, ITU-R P.372-16"
+        10.0,
+        "dB",
+        "receiver 6 dB with rural man-made noise 67.2 - 27.7 log10(145) = 7.3 dB (ITU-R P.372-16), and 0.8 dB of cable",
     )
-    frequency_offset_ppm: float = _parameter(1.0, "ppm", "standard deviation; TCXOs of both ends, ETSI EN 300 086")
+    frequency_offset_ppm: float = _parameter(1.0, "ppm", "standard deviation; temperature-compensated oscillators")
     random_altitude_min_m: float = _parameter(100.0, "m", "lowest of the fixed receivers")
     random_altitude_max_m: float = _parameter(700.0, "m", "highest of the fixed receivers")
 

@@ -1,6 +1,6 @@
 """Routes of synthetic datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from heimdall.client.shapes import DatasetInfo, DatasetPage, DatasetStarted, SamplePage
@@ -13,9 +13,13 @@ class DatasetRoutes:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def generate(self, *, name: str, num_samples: int, **fields: Any) -> DatasetStarted:
-        """Start a job that makes a dataset. Raises: ConflictError when the name is taken, InvalidInputError."""
-        return self._transport.post(f"{ROOT}/generate", json={"name": name, "num_samples": num_samples, **fields})
+    def generate(self, *, name: str, num_samples: int, fields: Mapping[str, Any] | None = None) -> DatasetStarted:
+        """Start a job that makes a dataset; `fields` are the other parameters of the generator.
+
+        Raises: ConflictError when the name is taken, InvalidInputError.
+        """
+        body = {**(fields or {}), "name": name, "num_samples": num_samples}
+        return self._transport.post(f"{ROOT}/generate", json=body)
 
     def page(self, *, limit: int | None = None, offset: int | None = None) -> DatasetPage:
         return self._transport.get(f"{ROOT}/datasets", limit=limit, offset=offset)

@@ -1,0 +1,6 @@
+"""`python -m heimdall.cli`."""
+
+from heimdall.cli import main
+
+if __name__ == "__main__":
+    main()

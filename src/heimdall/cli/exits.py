@@ -1,0 +1,50 @@
+"""Exit codes, and how an error becomes one."""
+
+import json
+import sys
+from enum import IntEnum
+
+from heimdall.domain.errors import ConflictError, HeimdallError, InvalidInputError, NotFoundError, UnavailableError
+
+
+class ExitCode(IntEnum):
+    DONE = 0
+    FAILED = 1  # the job failed or was cancelled, or anything not named below
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    UNREACHABLE = 5
+    INTERRUPTED = 130
+
+
+_BY_ERROR: list[tuple[type[HeimdallError], ExitCode]] = [
+    (NotFoundError, ExitCode.NOT_FOUND),
+    (ConflictError, ExitCode.CONFLICT),
+    (InvalidInputError, ExitCode.USAGE),
+    (UnavailableError, ExitCode.UNREACHABLE),
+]
+
+
+def exit_code_of(error: HeimdallError) -> ExitCode:
+    if error.code == "server_unreachable":
+        return ExitCode.UNREACHABLE
+    return next((code for kind, code in _BY_ERROR if isinstance(error, kind)), ExitCode.FAILED)
+
+
+def exit_code_of_status(status: str) -> ExitCode:
+    """For a job that has ended."""
+    return ExitCode.DONE if status == "completed" else ExitCode.FAILED
+
+
+def report(error: HeimdallError, *, as_json: bool) -> None:
+    """Say what went wrong on standard error: one sentence, then one line for each field of a refused input."""
+    fields = error.errors if isinstance(error, InvalidInputError) else []
+    if as_json:
+        problem = {"detail": str(error), "code": error.code, "status": error.status_code, "errors": fields}
+        print(json.dumps(problem), file=sys.stderr)
+        return
+    print(f"heimdall: {error}", file=sys.stderr)
+    for field in fields:
+        place = ".".join(str(part) for part in field.get("loc", []))
+        if str(field.get("msg")) not in str(error):
+            print(f"  {place}: {field.get('msg')}", file=sys.stderr)

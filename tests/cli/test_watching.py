@@ -1,0 +1,91 @@
+"""What a watcher reads in a pipe."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from heimdall.cli.watching import LineView, Remaining, ending_of
+from heimdall.client.shapes import Event, Job
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def moment(seconds: float) -> str:
+    return (START + timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
+
+
+def event(name: str, seconds: float = 0, **data: Any) -> Event:
+    return {"seq": 1, "event": name, "job_id": "j", "attempt": 1, "timestamp": moment(seconds), "data": data}
+
+
+def progress(epoch: int, seconds: float, *, is_best: bool = False) -> Event:
+    metrics = {"train_loss": 1 / epoch, "val_loss": None, "val_rmse": 12.5}
+    return event("training:progress", seconds, epoch=epoch, total_epochs=10, metrics=metrics, is_best=is_best)
+
+
+def lines(capsys: pytest.CaptureFixture[str], *events: Event) -> list[str]:
+    with LineView(cast("Job", {"total_epochs": 10})) as view:
+        for one in events:
+            view.show(one)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_one_line_an_epoch_with_losses_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(capsys, progress(1, 10), progress(1, 10, is_best=True), progress(2, 12), progress(3, 16))
+    assert shown == [
+        "epoch 1/10  train_loss 1  val_rmse 12.5",
+        "epoch 2/10  train_loss 0.5  val_rmse 12.5  eta 0:16",
+        "epoch 3/10  train_loss 0.33333  val_rmse 12.5  eta 0:21",
+    ]
+
+
+def test_changes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(
+        capsys,
+        event("training:phase", phase="preparing_data"),
+        event("training:phase", phase="training"),
+        event("training:started", train_samples=80, val_samples=20),
+        event("training:warning", message="odd"),
+        event("training:requested", requested="pause"),
+        event("training:requested", requested=None),
+        event("training:completed", status="paused"),
+        event("training:resumed", resume_epoch=4),
+        event("training:recovered", reason="worker_lost", resume_epoch=5),
+        event("dataset:generation_progress", current=5, total=9),
+        event("training:completed", status="completed"),
+    )
+    assert shown == [
+        "preparing data",
+        "training on 80 samples, validating on 20",
+        "warning: odd",
+        "pause requested",
+        "request taken back",
+        "paused; `heimdall resume` lets it go on",
+        "resumed, goes on with epoch 4",
+        "recovered (worker_lost), goes on with epoch 5",
+        "generating 5/9",
+    ]
+
+
+def test_the_pace_starts_anew_when_epochs_are_run_again() -> None:
+    remaining = Remaining()
+    assert remaining.after(5, 10, moment(0)) is None
+    assert remaining.after(6, 10, moment(2)) == 8
+    assert remaining.after(3, 10, moment(100)) is None
+    assert remaining.after(4, 10, moment(101)) == 6
+
+
+def test_ending() -> None:
+    job: dict[str, Any] = {
+        "status": "failed",
+        "reason": "crashed",
+        "started_at": moment(0),
+        "completed_at": moment(62),
+        "best_epoch": 7,
+        "best_val_loss": 0.5,
+        "error_message": "trainer ended with SIGSEGV in epoch 4",
+    }
+    assert ending_of(cast("Job", job)) == (
+        "failed (crashed) after 1:02, best epoch 7, best val_loss 0.5, trainer ended with SIGSEGV in epoch 4"
+    )

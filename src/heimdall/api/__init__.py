@@ -1,0 +1,1 @@
+"""The HTTP and WebSocket surface: routes parse, call one service method, render."""

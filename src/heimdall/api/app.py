@@ -1,0 +1,74 @@
+"""Puts the surface together."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from heimdall.api import health
+from heimdall.api.errors import install_error_handlers
+from heimdall.api.forwarded import ForwardedHeaders
+from heimdall.api.guard import Guard
+from heimdall.api.live import sockets
+from heimdall.api.live.hub import Hub
+from heimdall.api.openapi import install_openapi, operation_id
+from heimdall.api.services import ApiOptions, ApiServices
+from heimdall.api.training import router as training
+
+ROUTE_THREADS = 16
+DESCRIPTION = "Creates, queues, runs, watches, pauses, resumes and recovers model-training jobs."
+
+
+def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
+    """The ASGI application. `app.state.hub.stop()` ends all streams, so that a server can shut down at once."""
+    hub = Hub(services.jobs, services.history, services.signal, outage_errors=options.outage_errors)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = ROUTE_THREADS
+        async with anyio.create_task_group() as group:
+            group.start_soon(hub.run)
+            yield
+            hub.stop()
+            group.cancel_scope.cancel()
+
+    app = FastAPI(
+        title="Heimdall",
+        version=options.version,
+        lifespan=lifespan,
+        redoc_url=None,
+        generate_unique_id_function=operation_id,
+        max_body_size=options.max_body_bytes,
+    )
+    app.state.services = services
+    app.state.options = options
+    app.state.hub = hub
+    app.include_router(health.router)
+    app.include_router(training, prefix="/api/v1/training")
+    app.include_router(training, prefix="/v1/training", include_in_schema=False)
+    app.include_router(sockets.router)
+    install_error_handlers(app, options.outage_errors)
+    install_openapi(app, services.specs(), DESCRIPTION)
+    _add_middleware(app, options)
+    return app
+
+
+def _add_middleware(app: FastAPI, options: ApiOptions) -> None:
+    """The last one added is the first to see a request."""
+    if options.allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(options.allowed_origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Total-Count", "ETag"],
+        )
+    app.add_middleware(
+        Guard,
+        allowed_hosts=options.allowed_hosts,
+        allowed_origins=options.allowed_origins,
+        max_body_bytes=options.max_body_bytes,
+    )
+    app.add_middleware(ForwardedHeaders, trusted=options.trusted_proxies)

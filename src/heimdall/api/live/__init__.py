@@ -1,0 +1,1 @@
+"""Follows event logs and shows them live: sockets and server-sent events."""

@@ -1,0 +1,68 @@
+"""The figures of this service in Prometheus' text format, read when asked for."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from typing_extensions import override
+
+from heimdall.api.live.hub import Hub
+from heimdall.api.services import ApiServices
+from heimdall.domain.job import Status
+from heimdall.domain.ports import JobFilter
+
+MEDIA_TYPE = CONTENT_TYPE_LATEST
+
+
+def render(services: ApiServices, hub: Hub) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(services, hub))
+    return generate_latest(registry)
+
+
+class _Figures(Collector):
+    def __init__(self, services: ApiServices, hub: Hub) -> None:
+        self._services = services
+        self._hub = hub
+
+    @override
+    def collect(self) -> Iterator[Metric]:
+        yield self._jobs()
+        yield self._queue_wait()
+        yield self._heartbeat_age()
+        yield GaugeMetricFamily("heimdall_sockets", "Open WebSockets.", value=self._hub.num_sockets)
+        yield GaugeMetricFamily("heimdall_streams", "Open server-sent event streams.", value=self._hub.num_streams)
+        yield CounterMetricFamily(
+            "heimdall_events", "Events read from the log for live readers.", value=self._hub.num_events
+        )
+        for name, value in self._services.measures().items():
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            yield family(name.removesuffix("_total"), name.removeprefix("heimdall_").replace("_", " "), value=value)
+
+    def _jobs(self) -> Metric:
+        family = GaugeMetricFamily("heimdall_jobs", "Jobs by status.", labels=["status"])
+        counts = self._services.counts()
+        for status in Status:
+            family.add_metric([status.value], counts.get(status.value, 0))
+        return family
+
+    def _queue_wait(self) -> Metric:
+        oldest = self._services.jobs.page(JobFilter(statuses=[Status.QUEUED], sort="updated_at", limit=1)).jobs
+        waits = [_age_seconds(job.updated_at) for job in oldest]
+        return GaugeMetricFamily(
+            "heimdall_queue_wait_seconds", "How long the longest waiting queued job has waited.", value=max([0, *waits])
+        )
+
+    def _heartbeat_age(self) -> Metric:
+        running = self._services.jobs.page(JobFilter(statuses=[Status.RUNNING], limit=500)).jobs
+        ages = [_age_seconds(job.heartbeat_at) for job in running if job.heartbeat_at]
+        return GaugeMetricFamily(
+            "heimdall_heartbeat_age_seconds", "Age of the oldest heartbeat of a running job.", value=max([0, *ages])
+        )
+
+
+def _age_seconds(moment: datetime) -> float:
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())

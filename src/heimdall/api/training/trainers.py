@@ -1,0 +1,37 @@
+"""What can be trained here, and by whom."""
+
+from fastapi import APIRouter
+
+from heimdall.api.services import Services
+from heimdall.api.training.answers import TrainerBody, WorkerBody
+
+router = APIRouter(tags=["trainers"])
+
+
+@router.get("/trainers")
+def list_trainers(services: Services) -> list[TrainerBody]:
+    return [
+        TrainerBody(
+            kind=spec.kind,
+            title=spec.title,
+            description=spec.description,
+            config_schema=spec.config_model.model_json_schema(),
+        )
+        for spec in services.specs().values()
+    ]
+
+
+@router.get("/workers")
+def list_workers(services: Services) -> list[WorkerBody]:
+    """Slots loops that were heard lately."""
+    return [
+        WorkerBody(
+            name=row.name,
+            host=row.host,
+            slots=row.slots,
+            devices=row.devices,
+            running_jobs=row.running,
+            last_heard_at=row.seen_at,
+        )
+        for row in services.jobs.workers()
+    ]

@@ -1,6 +1,6 @@
 """Draws samples. `likelihood.py` states the model that is drawn from here.
 
-Draws come in blocks of 4,096 with random streams of their own, (seed, stream, block), so a block is the same whoever
+Draws come in blocks of 2,048 with random streams of their own, (seed, stream, block), so a block is the same whoever
 computes it and whenever; the dataset is the accepted draws of block 0, 1, 2 … up to `num_samples`.
 """
 
@@ -16,7 +16,7 @@ from heimdall.trainers.synthetic.propagation import PROPAGATION, Propagation
 from heimdall.trainers.synthetic.receivers import FIXED_RECEIVERS
 from heimdall.trainers.synthetic.spec import GenerateConfig
 
-BLOCK_DRAWS = 4096
+BLOCK_DRAWS = 2048
 TRIES_FOR_POSITION = 64
 DRAWS_BEFORE_GIVING_UP = 20_000
 LEAST_ACCEPTED_SHARE = 1 / 1000
@@ -53,20 +53,21 @@ class Draws:
         )
 
 
-def accepted_rows(config: GenerateConfig, propagation: Propagation = PROPAGATION) -> Iterator[tuple[Rows, Draws]]:
-    """The samples of `config`, block by block, with the sum of the draws so far.
+def accepted_rows(
+    config: GenerateConfig, draws: Draws | None = None, propagation: Propagation = PROPAGATION
+) -> Iterator[Rows]:
+    """The samples of `config`, block by block; `draws` is kept up to date.
 
     Raises:
         InvalidConfigError: fewer than 1 in 1,000 draws are accepted.
     """
-    total = Draws()
+    total = Draws() if draws is None else draws
     block = 0
-    while total.accepted < config.num_samples:
-        missing = config.num_samples - total.accepted
-        rows, draws = draw_block(config, block, propagation)
-        total.add(draws)
+    while (missing := config.num_samples - total.accepted) > 0:
+        rows, of_block = draw_block(config, block, propagation)
+        total.add(of_block)
         total.raise_if_hopeless(config)
-        yield rows[:missing], total
+        yield rows[:missing]
         block += 1
 
 

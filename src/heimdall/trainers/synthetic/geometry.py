@@ -4,7 +4,7 @@ Hulls and uniform draws live in the plane of longitude and latitude, so that a g
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -46,65 +46,63 @@ def gdop(tx_lat: Floats, tx_lon: Floats, lat: Floats, lon: Floats, detected: Boo
 
 @dataclass(frozen=True, slots=True)
 class Hulls:
-    """Convex hulls of sets of points, each as the list of its edges (anticlockwise) among all ordered pairs."""
+    """Convex hulls [sets, vertices], anticlockwise; a shorter one ends with its first vertex repeated."""
 
-    lon: Floats  # [sets, points]
+    lon: Floats
     lat: Floats
-    is_edge: Bools  # [sets, points, points]: from, to
-    centre_lon: Floats  # [sets], a point inside
-    centre_lat: Floats
-    fan: Floats  # [sets, points, points]: area of the triangle centre, from, to; 0 where no edge
 
     @classmethod
     def of(cls, lon: Floats, lat: Floats, mask: Bools) -> Self:
-        """Hulls of the points [sets, points] where `mask`; at least three a set, in general position."""
-        lon = np.where(mask, lon, lon[:, :1])  # a padded point doubles the first one, which changes no hull
-        lat = np.where(mask, lat, lat[:, :1])
-        is_edge = mask[:, :, None] & mask[:, None, :] & ~np.eye(lon.shape[1], dtype=bool)
-        for number in range(lon.shape[1]):
-            is_edge &= _turn(lon, lat, lon[:, number], lat[:, number]) >= 0
-        count = mask.sum(axis=1)
-        centre_lon, centre_lat = (lon * mask).sum(axis=1) / count, (lat * mask).sum(axis=1) / count
-        fan = np.where(is_edge, _turn(lon, lat, centre_lon, centre_lat) / 2, 0.0)
-        return cls(lon, lat, is_edge, centre_lon, centre_lat, fan)
+        """Hulls of the points [sets, points] where `mask`, by gift wrapping; three or more in general position."""
+        num_sets: int = lon.shape[0]
+        num_points: int = lon.shape[1]
+        sets = np.arange(num_sets)
+        first = np.where(mask, lon, np.inf).argmin(axis=1)
+        heading: Floats = np.full(num_sets, -np.pi / 2)
+        ring = np.repeat(first[:, None], num_points, axis=1)
+        for number in range(1, num_points):
+            last = ring[:, number - 1]
+            angle = np.arctan2(lat - lat[sets, last, None], lon - lon[sets, last, None])
+            turn = angle - heading[:, None]
+            turn = np.where(turn < 0, turn + 2 * np.pi, turn)
+            turn[~mask] = np.inf
+            turn[sets, last] = np.inf
+            following = turn.argmin(axis=1)
+            is_closed = (number > 1) & (last == first)
+            ring[:, number] = np.where(is_closed, first, following)
+            heading = angle[sets, following]
+            if is_closed.all():
+                break
+        return cls(np.take_along_axis(lon, ring, axis=1), np.take_along_axis(lat, ring, axis=1))
 
     @property
     def area(self) -> Floats:
         """[sets], square degrees."""
-        return self.fan.sum(axis=(1, 2))
+        return self._turns(self.lon[:, 0], self.lat[:, 0]).sum(axis=1) / 2
 
-    def of_sets(self, sets: npt.NDArray[np.intp]) -> "Hulls":
-        return Hulls(
-            self.lon[sets],
-            self.lat[sets],
-            self.is_edge[sets],
-            self.centre_lon[sets],
-            self.centre_lat[sets],
-            self.fan[sets],
-        )
+    def of_sets(self, sets: npt.NDArray[np.integer[Any]]) -> "Hulls":
+        return Hulls(self.lon[sets], self.lat[sets])
 
     def contains(self, lon: Floats, lat: Floats) -> Bools:
         """Whether point i lies in hull i, or (with one hull) each point in it."""
-        return np.all(~self.is_edge | (_turn(self.lon, self.lat, lon, lat) >= 0), axis=(1, 2))
+        return np.all(self._turns(lon, lat) >= 0, axis=1)
 
     def draw(self, rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """One uniform point (lon, lat) in each hull: a triangle of the fan by its area, a point in the triangle."""
+        """One uniform point (lon, lat) in each hull: a triangle of the first vertex's fan by area, a point in it."""
         num_sets: int = self.lon.shape[0]
-        num_points: int = self.lon.shape[1]
-        shares = self.fan.reshape(num_sets, num_points**2).cumsum(axis=1)
-        chosen = (shares > rng.random((num_sets, 1)) * shares[:, -1:]).argmax(axis=1)
-        start, end = np.divmod(chosen, num_points)
+        shares = self._turns(self.lon[:, 0], self.lat[:, 0]).cumsum(axis=1)
+        start = (shares > rng.random((num_sets, 1)) * shares[:, -1:]).argmax(axis=1)
         corner = rng.random((2, num_sets))
         u, v = np.where(corner.sum(axis=0) > 1, 1 - corner, corner)  # fold the square onto the triangle
         sets = np.arange(num_sets)
 
-        def between(centre: Floats, points: Floats) -> Floats:
-            return centre + u * (points[sets, start] - centre) + v * (points[sets, end] - centre)
+        def in_triangle(ring: Floats) -> Floats:
+            apex, left, right = ring[:, 0], ring[sets, start], np.roll(ring, -1, axis=1)[sets, start]
+            return apex + u * (left - apex) + v * (right - apex)
 
-        return between(self.centre_lon, self.lon), between(self.centre_lat, self.lat)
+        return in_triangle(self.lon), in_triangle(self.lat)
 
-
-def _turn(lon: Floats, lat: Floats, point_lon: Floats, point_lat: Floats) -> Floats:
-    """[sets, from, to]: twice the signed area of (from, to, point); positive where the point lies to the left."""
-    x, y = lon - point_lon[:, None], lat - point_lat[:, None]
-    return x[:, :, None] * y[:, None, :] - y[:, :, None] * x[:, None, :]
+    def _turns(self, lon: Floats, lat: Floats) -> Floats:
+        """[sets, edges]: twice the area of (edge, point); positive where the point lies to the edge's left."""
+        x, y = self.lon - lon[:, None], self.lat - lat[:, None]
+        return x * np.roll(y, -1, axis=1) - y * np.roll(x, -1, axis=1)

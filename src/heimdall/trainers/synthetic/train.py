@@ -35,11 +35,11 @@ def generate_into(
         InvalidConfigError: hardly any draw is accepted.
     """
     with DatasetWriter(folder, num_samples=config.num_samples, max_receivers=config.max_receivers) as writer:
-        done, draws = 0, Draws()
+        draws = Draws()
         raise_if_stopped()
-        for rows, draws in accepted_rows(config):
+        for rows in accepted_rows(config, draws):
             writer.append(rows)
-            done += len(rows)
+            done = config.num_samples - writer.num_missing
             progress(done, config.num_samples, f"{done:,} of {config.num_samples:,} samples")
             raise_if_stopped()
         names = None if config.use_random_receivers else [receiver.name for receiver in FIXED_RECEIVERS]

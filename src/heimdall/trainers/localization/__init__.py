@@ -1,0 +1,1 @@
+"""Finds a transmitter from what several receivers heard of it."""

@@ -1,0 +1,335 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+"""The one training loop, shared by all gradient trainers.
+
+A trainer gives a `Task`; the loop owns epochs, validation, learning rate, clipping, early stopping, best tracking,
+checkpoints, stop requests and reporting. Nothing an epoch does depends on how it was reached: it starts from a
+checkpoint's weights, optimizer and tally, and reseeds everything from (seed, epoch).
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from os import cpu_count
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.utils.data import DataLoader, Dataset
+
+from heimdall.domain.errors import CheckpointDamagedError
+from heimdall.sdk import EpochReport, TrainingContext
+from heimdall.trainers import checkpoint
+from heimdall.trainers.machine import MachineConfig, describe, differences, make_repeatable, open_fabric
+from heimdall.trainers.schedule import ScheduleConfig, Tally, learning_rate
+from heimdall.trainers.seeding import EpochBatches, Place, own_generator, reseed
+
+Split = Literal["train", "val"]
+Arrays = Mapping[str, np.ndarray]
+Metrics = dict[str, float | None]
+
+ANNOUNCED_VALIDATION_SECONDS = 1.0  # a shorter validation is not worth two events an epoch
+
+
+class LoopConfig(MachineConfig, ScheduleConfig, Protocol):
+    """The fields of a trainer's config on which the loop acts."""
+
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def num_workers(self) -> int: ...
+    @property
+    def max_grad_norm(self) -> float: ...
+    @property
+    def keep_every(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
+class Samples(Protocol):
+    """Samples read in batches. Loader processes call it: it reads memory-mapped NumPy and uses no torch."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, places: Sequence[Place]) -> Arrays:
+        """One batch: arrays whose first axis is the sample; whatever is random is a function of (epoch, index)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A batch's mean loss, and per sample whatever `Task.metrics` needs (first axis: the sample)."""
+
+    loss: Tensor
+    outputs: Mapping[str, Tensor]
+
+
+class Task(Protocol):
+    """What a trainer gives the loop."""
+
+    @property
+    def train_samples(self) -> Samples: ...
+    @property
+    def val_samples(self) -> Samples | None: ...
+
+    def build_model(self, *, is_fresh: bool) -> nn.Module:
+        """The network; with `is_fresh` its first weights matter, else a checkpoint replaces them."""
+        ...
+
+    def build_optimizer(self, model: nn.Module) -> Optimizer: ...
+
+    def step(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Step: ...
+
+    def metrics(self, split: Split, outputs: Arrays | None) -> Metrics:
+        """An epoch's figures by their full names; None for all of them without outputs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """How training ended. `metrics` is the last epoch's row."""
+
+    model: nn.Module
+    device: torch.device
+    epoch: int
+    tally: Tally
+    metrics: Metrics
+    machine: Mapping[str, Any]
+
+
+class Loop:
+    """One attempt of one job."""
+
+    def __init__(self, context: TrainingContext, config: LoopConfig, task: Task) -> None:
+        self.context = context
+        self.config = config
+        self.task = task
+        make_repeatable(context.threads)
+        self.fabric = open_fabric(config)
+        self.machine = describe(self.fabric.device)
+        self.epoch = 0  # epochs completed
+        self.tally = Tally()
+        self.metrics: Metrics = {}
+        self.validation_seconds = 0.0
+
+    def run(self) -> Trained:
+        self._prepare()
+        self.context.set_phase("training")
+        while self.epoch < self.config.epochs and not self.tally.is_out_of_patience(self.config):
+            self._run_epoch(self.epoch + 1)
+            if self.epoch < self.config.epochs and not self.tally.is_out_of_patience(self.config):
+                self.context.pause_point()
+        self.context.drain()
+        return Trained(self.model, self.fabric.device, self.epoch, self.tally, self.metrics, self.machine)
+
+    @cached_property
+    def train_loader(self) -> DataLoader[Any]:
+        return self._loader(self.task.train_samples, shuffle_seed=self.config.seed)
+
+    @cached_property
+    def val_loader(self) -> DataLoader[Any] | None:
+        return None if self.task.val_samples is None else self._loader(self.task.val_samples, shuffle_seed=None)
+
+    def _loader(self, samples: Samples, *, shuffle_seed: int | None) -> DataLoader[Any]:
+        num_workers = min(self.config.num_workers, cpu_count() or 1)
+        return DataLoader(
+            _LoaderView(samples),
+            batch_sampler=EpochBatches(len(samples), self.config.batch_size, shuffle_seed=shuffle_seed),
+            num_workers=num_workers,
+            collate_fn=_as_it_is,
+            generator=own_generator(self.config.seed),
+            persistent_workers=num_workers > 0,
+        )
+
+    def _prepare(self) -> None:
+        path = self.context.checkpoint_to_load()
+        reseed(self.config.seed, 0)
+        self.model = self.task.build_model(is_fresh=path is None).to(self.fabric.device)
+        self.optimizer = self.task.build_optimizer(self.model)
+        self.fabric_model, self.fabric_optimizer = self.fabric.setup(self.model, self.optimizer)
+        if path is not None:
+            self._take_over(checkpoint.load(path))
+
+    def _take_over(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            CheckpointDamagedError: it belongs to another config or another model.
+        """
+        if saved["config"] != dict(self.context.config):
+            raise CheckpointDamagedError(f"The checkpoint of epoch {saved['epoch']} was made with another config.")
+        try:
+            self.model.load_state_dict(saved["model_state_dict"])
+            self.optimizer.load_state_dict(saved["optimizer_state_dict"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointDamagedError(
+                f"The checkpoint of epoch {saved['epoch']} does not fit the model: {error}"
+            ) from error
+        if self._scaler is not None:
+            self._scaler.load_state_dict(saved["scaler_state_dict"])
+        self.tally = Tally(**saved["scheduler_state_dict"])
+        self.epoch = saved["epoch"]
+        self.metrics = saved["metrics"]
+        for line in differences(saved["manifest"]["machine"], self.machine):
+            self.context.warn(f"From epoch {self.epoch + 1} on this job runs on another machine: {line}.")
+        self.context.took_over(epoch=self.epoch, step=saved["step"])
+
+    @property
+    def _scaler(self) -> Any | None:
+        """The gradient scaler of precision 16, else None."""
+        return getattr(self.fabric.strategy.precision, "scaler", None)
+
+    def _run_epoch(self, epoch: int) -> None:
+        rate = learning_rate(self.config, epoch, self.tally.plateau_reductions)
+        metrics: Metrics = {**self._train(epoch, rate), **self._validate(epoch), "learning_rate": rate}
+        value = metrics["train_loss"] if metrics["val_loss"] is None else metrics["val_loss"]
+        assert value is not None
+        self.tally = self.tally.after(value, epoch, self.config)
+        self.epoch, self.metrics = epoch, metrics
+        self._report()
+
+    def _train(self, epoch: int, rate: float) -> Metrics:
+        reseed(self.config.seed, epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        results, norms = _Results(), []
+        step = (epoch - 1) * len(self.train_loader)
+        for batch in self._batches(self.train_loader, epoch):
+            self.context.raise_if_stopped()
+            step += 1
+            self.optimizer.zero_grad()
+            result = self.task.step(self.fabric_model, batch)
+            self.fabric.backward(result.loss)
+            norms.append(self._clip())
+            self.fabric_optimizer.step()
+            results.add(result)
+            loss: Any = result.loss.detach()  # the context reads it, without waiting for a GPU
+            self.context.log({"train_loss": loss, "learning_rate": rate}, step)
+        figures = self.task.metrics("train", results.arrays())
+        return {"train_loss": results.mean_loss(), **figures, "gradient_norm": self._mean_norm(norms)}
+
+    def _clip(self) -> Tensor:
+        """Scale the gradients down to `max_grad_norm`; their norm before."""
+        norm = self.fabric.clip_gradients(
+            self.fabric_model, self.fabric_optimizer, max_norm=self.config.max_grad_norm, error_if_nonfinite=False
+        )
+        assert norm is not None
+        return norm
+
+    def _mean_norm(self, norms: Sequence[Tensor]) -> float:
+        values = torch.stack(list(norms)).double().cpu().numpy()
+        if self._scaler is not None:  # the scaler leaves out steps whose gradients overflow
+            values = values[np.isfinite(values)]
+        return float(values.mean()) if len(values) else float("nan")
+
+    def _validate(self, epoch: int) -> Metrics:
+        if self.val_loader is None:
+            return {"val_loss": None, **self.task.metrics("val", None)}
+        started = time.monotonic()
+        is_announced = self.validation_seconds > ANNOUNCED_VALIDATION_SECONDS
+        if is_announced:
+            self.context.set_phase("validating")
+        reseed(self.config.seed, epoch)
+        self.model.eval()
+        results = _Results()
+        with torch.no_grad():
+            for batch in self._batches(self.val_loader, epoch):
+                self.context.raise_if_stopped()
+                results.add(self.task.step(self.fabric_model, batch))
+        metrics = {"val_loss": results.mean_loss(), **self.task.metrics("val", results.arrays())}
+        if is_announced:
+            self.context.set_phase("training")
+        self.validation_seconds = time.monotonic() - started
+        return metrics
+
+    def _batches(self, loader: DataLoader[Any], epoch: int) -> Any:
+        assert isinstance(loader.batch_sampler, EpochBatches)
+        loader.batch_sampler.epoch = epoch
+        device = self.fabric.device
+        for batch in loader:
+            yield {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+
+    def _report(self) -> None:
+        step = self.epoch * len(self.train_loader)
+        snapshot = checkpoint.Snapshot(self._state(step), self._manifest())
+        report = EpochReport(
+            epoch=self.epoch,
+            step=step,
+            metrics=self.metrics,
+            is_best=self.tally.best_epoch == self.epoch,
+            best_epoch=self.tally.best_epoch,
+            best_value=self.tally.best_value,
+            keep=self.config.keep_every > 0 and self.epoch % self.config.keep_every == 0,
+            write_checkpoint=snapshot.write,
+            manifest=snapshot.manifest,
+        )
+        self.context.finish_epoch(report)
+
+    def _state(self, step: int) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "step": step,
+            "model_state_dict": self.model.state_dict(),
+            "optimizer_state_dict": self.optimizer.state_dict(),
+            "scheduler_state_dict": asdict(self.tally),
+            "scaler_state_dict": {} if self._scaler is None else self._scaler.state_dict(),
+            "rng": {"seed": self.config.seed, "epoch": self.epoch},
+            "best_val_loss": self.tally.best_value,
+            "best_epoch": self.tally.best_epoch,
+            "patience_counter": self.tally.epochs_without_improvement,
+            "train_loss": self.metrics["train_loss"],
+            "val_loss": self.metrics["val_loss"],
+            "val_rmse": self.metrics.get("val_rmse"),
+            "metrics": self.metrics,
+            "config": self.context.config,
+        }
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "seed": self.config.seed,
+            "config": dict(self.context.config),
+            "machine": self.machine,
+        }
+
+
+class _LoaderView(Dataset[Any]):
+    """Samples as a DataLoader wants them."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._samples = samples
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitems__(self, places: Sequence[Place]) -> Arrays:
+        return self._samples.__getitems__(places)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+class _Results:
+    """An epoch's losses and outputs, left on the device until the epoch has ended."""
+
+    def __init__(self) -> None:
+        self._losses: list[Tensor] = []
+        self._outputs: list[Mapping[str, Tensor]] = []
+
+    def add(self, result: Step) -> None:
+        self._losses.append(result.loss.detach())
+        self._outputs.append({name: output.detach() for name, output in result.outputs.items()})
+
+    def mean_loss(self) -> float:
+        """Mean over the samples, summed in float64 in the order of the batches."""
+        sizes = np.array([len(next(iter(outputs.values()))) for outputs in self._outputs], dtype=np.float64)
+        losses = torch.stack(self._losses).double().cpu().numpy()
+        return float((losses * sizes).sum() / sizes.sum())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        names = self._outputs[0]
+        return {name: torch.cat([outputs[name] for outputs in self._outputs]).cpu().numpy() for name in names}

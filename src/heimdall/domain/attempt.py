@@ -84,8 +84,10 @@ class SeriesPoints:
 class Batch:
     """Everything one transaction of a worker holds. `number` counts from 1 in each attempt.
 
-    `summary` sets columns of the job by name (current_epoch, train_loss, phase, warnings_add …); see
-    `heimdall.store.attempts`. Removing an artifact name is `None` in `artifacts`.
+    `summary` sets columns of the job by name (current_epoch, train_loss, phase …; `heimdall.store.batches` lists
+    them). `warnings_add` in it holds new lines: those not there yet are added, each with its training:warning event,
+    which therefore must not be among `events`. `None` in `artifacts` removes a name. Steps of points are 0 or more.
+    At most some 20,000 points a batch, so that nobody waits longer than 200 ms.
     """
 
     number: int

@@ -105,3 +105,16 @@ class CheckpointDamagedError(HeimdallError):
 
     status_code = 409
     code = "checkpoint_damaged"
+
+
+class DatabaseRefusedError(HeimdallError):
+    """The database cannot be used as it is; the message says what to do. The process ends with code 2."""
+
+    status_code = 503
+    code = "database_refused"
+
+
+class DatabaseOutdatedError(DatabaseRefusedError):
+    """The database's tables are of an older version; `heimdall migrate` brings them up to date."""
+
+    code = "database_outdated"

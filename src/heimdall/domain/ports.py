@@ -129,6 +129,10 @@ class JobStore(Protocol):
         """Delete every row of the job, in slices of 20,000, the job's row first (nobody sees it any more)."""
         ...
 
+    def sweep_deleted(self) -> None:
+        """Finish deletions that a crash cut short. Cheap when there are none; call it at start."""
+        ...
+
     def pending_ids(self) -> list[str]: ...
 
     def pulses(self) -> list[Pulse]:
@@ -143,11 +147,12 @@ class JobStore(Protocol):
 class AttemptStore(Protocol):
     """What slots loops and job processes do. Everything is fenced by the lease token."""
 
-    def claim(self, worker: WorkerInfo, *, free_gpus: int) -> Job | None:
+    def claim(self, worker: WorkerInfo, *, free_gpus: int, job_id: str | None = None) -> Job | None:
         """Take the best queued job this machine can run (priority desc, created_at), in one statement.
 
-        Skips jobs whose back-off (`not_before`) lies ahead. New attempt number, new lease token, batch 0,
-        heartbeat 0, requested NULL, status running, phase starting, event training:phase, a row in attempts.
+        With `job_id` only that job. Skips jobs whose back-off (`not_before`) lies ahead. New attempt number, new
+        lease token, batch 0, heartbeat 0, requested NULL, status running, phase starting, event training:phase, a row
+        in attempts.
         """
         ...
 

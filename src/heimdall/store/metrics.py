@@ -1,0 +1,50 @@
+"""Reading epoch rows, flat, as `GET /jobs/{id}/metrics` shows them."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, false, func, or_, select
+
+from heimdall.store.batches import METRIC_COLUMNS
+from heimdall.store.tables import training_metrics
+from heimdall.store.visible import END, Window, visible_windows
+
+rows = training_metrics.c
+
+
+def rows_of(
+    connection: Connection, job_id: str, *, limit: int | None, after_epoch: int | None, attempt: int | None
+) -> tuple[list[dict[str, Any]], int]:
+    """The newest `limit` rows, oldest first, and how many there are; of one attempt, or the visible ones of all."""
+    shown = rows.attempt == attempt if attempt is not None else _visible(connection, job_id)
+    conditions = [rows.training_job_id == job_id, shown]
+    if after_epoch is not None:
+        conditions.append(rows.epoch > after_epoch)
+    total = connection.execute(select(func.count()).select_from(training_metrics).where(*conditions)).scalar_one()
+    newest = select(training_metrics).where(*conditions).order_by(rows.epoch.desc(), rows.attempt.desc())
+    found = connection.execute(newest.limit(limit)).mappings().all()
+    return [_flat(row) for row in reversed(found)], total
+
+
+def _visible(connection: Connection, job_id: str) -> ColumnElement[bool]:
+    return or_(false(), *(_inside(window) for window in visible_windows(connection, job_id)))
+
+
+def _inside(window: Window) -> ColumnElement[bool]:
+    conditions = [rows.attempt == window.attempt]
+    if window.first_epoch > 0:
+        conditions.append(rows.epoch >= window.first_epoch)
+    if window.end_epoch < END:
+        conditions.append(rows.epoch < window.end_epoch)
+    return and_(*conditions)
+
+
+def _flat(row: RowMapping) -> dict[str, Any]:
+    flat = {
+        "epoch": row["epoch"],
+        "attempt": row["attempt"],
+        **{name: row[name] for name in METRIC_COLUMNS},
+        "timestamp": row["timestamp"],
+        "duration_seconds": row["duration_seconds"],
+        **row["metrics"],
+    }
+    return {**flat, "non_finite": row["non_finite"]} if row["non_finite"] else flat

@@ -76,6 +76,12 @@ def test_the_pace_starts_anew_when_epochs_are_run_again() -> None:
     assert remaining.after(4, 10, moment(101)) == 6
 
 
+def test_a_pause_does_not_count_as_pace(capsys: pytest.CaptureFixture[str]) -> None:
+    started = event("training:started", train_samples=80, val_samples=20)
+    shown = lines(capsys, progress(1, 0), progress(2, 2), started, progress(3, 1000), progress(4, 1002))
+    assert shown[-1].endswith("eta 0:12")
+
+
 def test_ending() -> None:
     job: dict[str, Any] = {
         "status": "failed",

@@ -50,6 +50,8 @@ class BarView:
         elif name == "dataset:generation_progress":
             self._update(description="generating", completed=data["current"], total=data["total"])
         else:
+            if name == "training:started":  # a new attempt: the time between the two says nothing of the pace
+                self._remaining = Remaining()
             if "phase" in data:
                 self._update(description=str(data["phase"]).replace("_", " "))
             line = None if name == "training:phase" else change_text(name, data)

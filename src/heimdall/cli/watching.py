@@ -64,6 +64,8 @@ class LineView:
     ) -> None: ...
 
     def show(self, event: Event) -> None:
+        if event["event"] == "training:started":  # a new attempt: the time between the two says nothing of the pace
+            self._remaining = Remaining()
         line = self._line_of(event["event"], event["data"], event["timestamp"])
         if line:
             print(line, flush=True)

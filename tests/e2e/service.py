@@ -63,13 +63,18 @@ class RunningService:
             answer = httpx2.get(f"{self.url}/readyz", timeout=5)
         except httpx2.TransportError:
             return False
-        return answer.status_code == 200 and not (warm and answer.json().get("warming"))
+        return answer.status_code == 200 and not (warm and "warming" in answer.json()["down"])
 
     def kill(self) -> None:
         """SIGKILL to the server process alone; its jobs live on."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
+
+    def close(self) -> int:
+        """Stop it for good."""
+        self.api.close()
+        return self.stop()
 
     def stop(self) -> int:
         """SIGTERM, and wait for its end."""

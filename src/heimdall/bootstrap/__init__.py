@@ -35,13 +35,6 @@ def build_app(settings: "Settings") -> "FastAPI":
     return build(settings)
 
 
-def run_job(payload: dict[str, Any]) -> None:
-    """Entry of a job's process (from the fork server)."""
-    from heimdall.bootstrap.job import run_claimed
-
-    run_claimed(payload)
-
-
 def run_job_by_hand(settings: "Settings", job_id: str) -> int:
     """`heimdall run-job ID`: claim this queued job and run it in this process. The exit code."""
     from heimdall.bootstrap.job import run_by_hand

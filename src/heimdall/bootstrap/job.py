@@ -1,0 +1,53 @@
+"""A job's process: opens its own connections and runs one attempt."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any, NoReturn
+
+from heimdall.bootstrap.changes import change_signal
+from heimdall.bootstrap.configuration import load
+from heimdall.bootstrap.installation import open_artifacts
+from heimdall.domain.attempt import WorkerInfo
+from heimdall.domain.errors import ConflictError
+from heimdall.settings import Settings
+from heimdall.store import open_database, open_stores
+from heimdall.worker.processes import JOB_ENVIRONMENT
+from heimdall.worker.run import run_attempt
+
+
+def run_claimed(payload: dict[str, Any]) -> NoReturn:
+    """Called in the forked process with what the slots loop claimed."""
+    _run(load({}), payload["job_id"], payload["token"], payload["threads"])
+
+
+def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
+    """Claim one queued job and run it here, in the foreground.
+
+    Raises:
+        JobNotFoundError: there is no such job.
+        ConflictError: it is not queued.
+    """
+    os.environ.update(JOB_ENVIRONMENT)
+    database = open_database(settings.resolved_database_url)
+    stores = open_stores(database)
+    host = socket.gethostname()
+    worker = WorkerInfo(name=f"{host}-by-hand-{os.getpid()}", host=host, slots=1)
+    job = stores.attempts.claim(worker, free_gpus=0, job_id=job_id)
+    if job is None:
+        raise ConflictError.of("run", stores.jobs.get(job_id).status, ["queued"])
+    database.close()
+    _run(settings, job.id, job.lease_token or "", os.cpu_count() or 1)
+
+
+def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:
+    database = open_database(settings.resolved_database_url)
+    run_attempt(
+        job_id,
+        token,
+        stores=open_stores(database),
+        artifacts=open_artifacts(settings),
+        changes=change_signal(settings),
+        data_dir=Path(settings.data_dir).resolve(),
+        threads=threads,
+    )

@@ -1,0 +1,173 @@
+"""`heimdall up`: API, recovery and slots loop in one process."""
+
+import logging
+import signal
+import socket
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import ExitStack, asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+import heimdall
+from heimdall.api.app import create_app
+from heimdall.api.services import ApiOptions, ApiServices, Readiness
+from heimdall.bootstrap.changes import change_signal
+from heimdall.bootstrap.configuration import configure_logging
+from heimdall.bootstrap.folder_lock import FolderLock
+from heimdall.bootstrap.installation import Installation, open_installation
+from heimdall.bootstrap.slots import open_slots
+from heimdall.domain.errors import InvalidInputError, UnavailableError
+from heimdall.jobs.recovery import Recovery
+from heimdall.sdk.registry import specs
+from heimdall.settings import LOOPBACK, Settings
+from heimdall.worker.slots import SlotsLoop
+
+logger = logging.getLogger(__name__)
+
+
+class Background:
+    """The threads beside the API: recovery and the slots loop."""
+
+    def __init__(self, installation: Installation) -> None:
+        self.slots = open_slots(installation)
+        self._recovery = Recovery(installation.stores, installation.jobs.dispatch)
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery"),
+            threading.Thread(target=self.slots.run, name="slots"),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Give running jobs back, then end the threads."""
+        self._stop.set()
+        self.slots.stop()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+
+
+def readiness(installation: Installation, slots: SlotsLoop) -> Readiness:
+    down: list[str] = []
+    try:
+        installation.stores.jobs.counts()
+    except UnavailableError:
+        down.append("database")
+    try:
+        installation.artifacts.size("readiness/probe")
+    except (UnavailableError, OSError):
+        down.append("artifact store")
+    degraded = ["warming"] if not slots.is_warm else []
+    return Readiness(down=down, degraded=degraded)
+
+
+def assemble(installation: Installation, background: Background) -> FastAPI:
+    """The API over an open installation; its lifespan runs the background threads."""
+    settings = installation.settings
+    changes = change_signal(settings)
+    services = ApiServices(
+        jobs=installation.jobs,
+        datasets=installation.datasets,
+        history=installation.stores.history,
+        attempts=installation.stores.attempts,
+        artifacts=installation.artifacts,
+        signal=changes,
+        specs=specs,
+        counts=installation.stores.jobs.counts,
+        readiness=lambda: readiness(installation, background.slots),
+    )
+    options = ApiOptions(
+        version=heimdall.__version__,
+        allowed_hosts=frozenset({*LOOPBACK, "[::1]", settings.host, *settings.allowed_hosts}),
+        allowed_origins=frozenset(settings.allowed_origins),
+        trusted_proxies=settings.forwarded_allow_ips,
+        outage_errors=(UnavailableError,),
+    )
+    app = create_app(services, options)
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(running: FastAPI) -> AsyncGenerator[Any]:
+        background.start()
+        async with inner(running) as state:
+            yield state
+        background.stop()
+        changes.close()
+        installation.close()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def build_app(settings: Settings) -> FastAPI:
+    installation = open_installation(settings)
+    return assemble(installation, Background(installation))
+
+
+class Server(uvicorn.Server):
+    """Ends live streams as soon as it is told to stop, so that watchers do not delay it."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.state.hub.stop()
+        await super().shutdown(sockets)
+
+
+def run_up(settings: Settings) -> int:
+    """Serve until a signal. Raises: HeimdallError when the service cannot start."""
+    configure_logging(settings)
+    if not settings.is_loopback:
+        raise InvalidInputError(
+            f"Without tokens the service listens on loopback only, not on {settings.host}; put a proxy in front of it."
+        )
+    with ExitStack() as stack:
+        stack.enter_context(FolderLock(settings.data_dir.resolve()))
+        listener = stack.enter_context(listen(settings))
+        installation = open_installation(settings)
+        background = Background(installation)
+        stack.callback(background.stop)  # also after a second Ctrl-C, which skips the lifespan's end
+        app = assemble(installation, background)
+        config = uvicorn.Config(
+            app,
+            ws="websockets-sansio",
+            ws_max_size=65536,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=3,
+            proxy_headers=False,
+            server_header=False,
+            log_config=None,
+        )
+        host, port = listener.getsockname()[:2]
+        logger.info("Heimdall %s on http://%s:%s, data in %s", heimdall.__version__, host, port, settings.data_dir)
+        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
+            signal.signal(number, _already_handled)
+        Server(config, app).run(sockets=[listener])
+    return 0
+
+
+def _already_handled(number: int, frame: FrameType | None) -> None:
+    """The server has shut down for this signal; the process ends by returning."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Raises: InvalidInputError when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        address = f"{settings.host}:{settings.port}"
+        raise InvalidInputError(f"Cannot listen on {address} ({error.strerror}); choose another --port.") from None
+    return listener

@@ -1,0 +1,61 @@
+"""The slots loop of this machine: its fork server, its devices, and what its jobs are told."""
+
+import shutil
+import socket
+import subprocess
+import sys
+
+from heimdall.bootstrap.installation import Installation
+from heimdall.domain.attempt import WorkerInfo
+from heimdall.sdk.registry import specs
+from heimdall.settings import Settings
+from heimdall.worker.processes import ForkServer, ProcessServer, SpawnServer
+from heimdall.worker.slots import SlotsLoop
+
+ENTRY = "heimdall.bootstrap.job:run_claimed"
+PRELOAD = ("heimdall.bootstrap.job", "heimdall.worker.run")
+
+
+def open_slots(installation: Installation) -> SlotsLoop:
+    settings = installation.settings
+    server = _process_server()
+    host = socket.gethostname()
+    slots = SlotsLoop(
+        stores=installation.stores,
+        wake=installation.wake,
+        worker=WorkerInfo(name=f"{host}-{settings.port}", host=host, slots=settings.slots, devices=gpus()),
+        fork_server=server,
+        entry=ENTRY,
+        data_dir=settings.data_dir.resolve(),
+        dispatch=installation.jobs.dispatch,
+        job_env=job_environment(settings),
+    )
+    if isinstance(server, ForkServer):
+        server.on_change = slots.ring
+    return slots
+
+
+def _process_server() -> ProcessServer:
+    if sys.platform != "linux":
+        return SpawnServer()
+    modules = dict.fromkeys(name for spec in specs().values() for name in spec.preload)
+    return ForkServer([*modules, *PRELOAD])
+
+
+def job_environment(settings: Settings) -> dict[str, str]:
+    """Addresses go to a job in its environment: an argument shows in every process list."""
+    return {
+        "HEIMDALL_DATA_DIR": str(settings.data_dir.resolve()),
+        "HEIMDALL_DATABASE_URL": settings.resolved_database_url,
+        "HEIMDALL_ARTIFACTS_URL": settings.resolved_artifacts_url,
+    }
+
+
+def gpus() -> list[str]:
+    """Identifiers of this machine's GPUs as `CUDA_VISIBLE_DEVICES` takes them. Asks the driver, not CUDA."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, "--query-gpu=uuid", "--format=csv,noheader"]
+    listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return listed.stdout.split() if listed.returncode == 0 else []

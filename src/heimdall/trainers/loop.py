@@ -194,7 +194,7 @@ class Loop:
         reseed(self.config.seed, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.model.train()
+        self.fabric_model.train()
         results, norms = _Results(), []
         step = (epoch - 1) * len(self.train_loader)
         for batch in self._batches(self.train_loader, epoch):
@@ -233,7 +233,7 @@ class Loop:
         if is_announced:
             self.context.set_phase("validating")
         reseed(self.config.seed, epoch)
-        self.model.eval()
+        self.fabric_model.eval()
         results = _Results()
         with torch.no_grad():
             for batch in self._batches(self.val_loader, epoch):

@@ -1,0 +1,157 @@
+"""Gets a job its dataset: the one it names, or `default`, which the first job that needs it makes."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+from uuid import uuid4
+
+from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
+from heimdall.domain.errors import DatasetNotFoundError, InvalidConfigError, LeaseLostError
+from heimdall.domain.job import Job
+from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.sdk.context import DatasetFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """The right to make one dataset."""
+
+    dataset_id: str
+    token: str
+
+
+class JobDatasets:
+    def __init__(
+        self,
+        job: Job,
+        token: str,
+        stores: Stores,
+        artifacts: ArtifactStore,
+        *,
+        default_config: Mapping[str, Any],
+        lease_seconds: float = 15.0,
+        look_seconds: float = 1.0,
+    ) -> None:
+        self._job = job
+        self._token = token
+        self._stores = stores
+        self._artifacts = artifacts
+        self._default_config = dict(default_config)
+        self._lease_seconds = lease_seconds
+        self._look_seconds = look_seconds
+
+    def ready(self, make: Callable[[Dataset, Making], None], check_stop: Callable[[], None]) -> Dataset:
+        """The job's dataset; `make` is called when it falls to this job to make it.
+
+        Raises: InvalidConfigError (it is not ready).
+        """
+        dataset_id = self._job.dataset_id or self._job.manifest.get("dataset_id")
+        return self._ready(dataset_id) if dataset_id else self._default(make, check_stop)
+
+    def folder(self, dataset_id: str) -> DatasetFolder:
+        """The dataset as a local folder.
+
+        Raises: InvalidConfigError (not the one this job started with).
+        """
+        dataset = self._ready(dataset_id)
+        fixed = self._stores.attempts.fix_manifest(
+            self._job.id,
+            self._token,
+            {
+                "dataset_id": dataset.id,
+                "dataset_sha256": dataset.sha256,
+                "unapproved": self._stores.datasets.unapproved(dataset.id),
+            },
+        )
+        if fixed["dataset_sha256"] != dataset.sha256:
+            raise InvalidConfigError(
+                f"This job started with the samples of checksum {fixed['dataset_sha256']}, but dataset {dataset.name} "
+                f"now holds those of {dataset.sha256}; start a new job to train on them."
+            )
+        path = self._artifacts.local_folder(dataset.key or "", dataset.files)
+        return DatasetFolder(
+            id=dataset.id, name=dataset.name, path=path, sha256=dataset.sha256 or "", unapproved=fixed["unapproved"]
+        )
+
+    def own(self) -> Making:
+        """The right to make the dataset this very job was created for. An earlier attempt's is taken from it."""
+        dataset = self._stores.datasets.get(self._job.dataset_id or "")
+        token = self._stores.datasets.take_lease(dataset.id, seen=(dataset.lease_token, dataset.heartbeat))
+        if token is None:
+            raise LeaseLostError(f"Dataset {dataset.name} is being made by somebody else.")
+        return Making(dataset.id, token)
+
+    def keep(self, making: Making) -> None:
+        """One heartbeat. Raises: LeaseLostError."""
+        self._stores.datasets.heartbeat(making.dataset_id, making.token)
+
+    def give_up(self, making: Making) -> None:
+        """Somebody else may make it."""
+        self._stores.datasets.give_up(making.dataset_id, making.token, DatasetStatus.GENERATING.value)
+
+    def publish(
+        self, making: Making, folder: Path, *, num_samples: int, sha256: str, quality: Mapping[str, Any]
+    ) -> None:
+        """Store every file of `folder`, then make the dataset ready in one step."""
+        prefix = f"datasets/{making.dataset_id}/{making.token}"
+        files: list[dict[str, Any]] = []
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = path.relative_to(folder).as_posix()
+            stored = self._artifacts.put_file(f"{prefix}/{name}", path)
+            files.append({"name": name, "size_bytes": stored.size_bytes, "sha256": stored.sha256})
+        result = DatasetResult(
+            num_samples=num_samples,
+            quality=dict(quality),
+            size_bytes=sum(file["size_bytes"] for file in files),
+            sha256=sha256,
+            key=prefix,
+            files=files,
+        )
+        self._stores.datasets.publish(making.dataset_id, making.token, result)
+
+    def _ready(self, dataset_id: str) -> Dataset:
+        try:
+            dataset = self._stores.datasets.get(dataset_id)
+        except DatasetNotFoundError:
+            raise InvalidConfigError(f"Dataset {dataset_id} does not exist any more; choose another one.") from None
+        if dataset.status is not DatasetStatus.READY:
+            raise InvalidConfigError(f"Dataset {dataset.name} is {dataset.status.value}, not ready.")
+        return dataset
+
+    def _default(self, make: Callable[[Dataset, Making], None], check_stop: Callable[[], None]) -> Dataset:
+        """Wait until `default` is ready, making it when nobody does. Clocks of other machines do not matter."""
+        new = Dataset(
+            id=str(uuid4()),
+            name=DEFAULT_DATASET,
+            description=self._default_config.get("description"),
+            status=DatasetStatus.GENERATING,
+            config=self._default_config,
+            created_at=datetime.now(UTC),
+        )
+        calm = Event()
+        seen: tuple[str | None, int] | None = None
+        changed_at = 0.0
+        next_look = 0.0
+        while True:
+            check_stop()
+            now = time.monotonic()
+            if now < next_look:
+                calm.wait(0.1)
+                continue
+            next_look = now + self._look_seconds
+            dataset = self._stores.datasets.open(new)
+            if dataset.status is DatasetStatus.READY:
+                return dataset
+            held_by = (dataset.lease_token, dataset.heartbeat)
+            if held_by != seen:
+                seen, changed_at = held_by, now
+            is_free = dataset.lease_token is None
+            if is_free or now - changed_at >= self._lease_seconds:
+                token = self._stores.datasets.take_lease(dataset.id, seen=None if is_free else held_by)
+                if token is not None:
+                    make(dataset, Making(dataset.id, token))
+                    return self._ready(dataset.id)

@@ -1,0 +1,34 @@
+"""Where an attempt's working files lie on this machine."""
+
+import json
+import shutil
+from pathlib import Path
+
+
+class AttemptFiles:
+    """`{data_dir}/attempts/{job_id}-{attempt}.…`"""
+
+    def __init__(self, data_dir: Path, job_id: str, attempt: int) -> None:
+        stem = data_dir / "attempts" / f"{job_id}-{attempt}"
+        self.output = stem.with_name(f"{stem.name}.out")  # what the process prints
+        self.mark = stem.with_name(f"{stem.name}.mark")  # how much of it is stored as log lines
+        self.note = stem.with_name(f"{stem.name}.json")  # what a later slots loop must know
+        self.spool = stem.with_name(f"{stem.name}.spool")  # batches that wait for the database
+        self.scratch = stem.with_name(f"{stem.name}.scratch")
+
+    def noted_devices(self) -> list[str]:
+        try:
+            return json.loads(self.note.read_text("utf-8"))["devices"]
+        except (FileNotFoundError, ValueError, KeyError):
+            return []
+
+    def remove(self) -> None:
+        for file in (self.output, self.mark, self.note, self.spool):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+
+def attempt_of(path: Path) -> tuple[str, int]:
+    """The job and attempt that a file of this folder belongs to; ("", 0) for a stranger's."""
+    job_id, _, number = path.name.partition(".")[0].rpartition("-")
+    return (job_id, int(number)) if number.isdigit() else ("", 0)

@@ -1,0 +1,130 @@
+"""Says that the attempt lives and hears what is asked of it, on a thread of its own."""
+
+import faulthandler
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+from heimdall.domain.errors import LeaseLostError, UnavailableError
+from heimdall.domain.ports import AttemptStore, ChangeSignal
+from heimdall.worker.stopping import StopFlag
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Raises the counter every `beat_seconds`; looks for a request every `look_seconds` when something was written."""
+
+    def __init__(
+        self,
+        attempts: AttemptStore,
+        job_id: str,
+        token: str,
+        *,
+        stop: StopFlag,
+        changes: ChangeSignal,
+        on_held: Callable[[str], None] = lambda stack: None,
+        beat_seconds: float = 2.0,
+        look_seconds: float = 0.5,
+    ) -> None:
+        self._attempts = attempts
+        self._job_id = job_id
+        self._token = token
+        self._stop = stop
+        self._changes = changes
+        self._beat_seconds = beat_seconds
+        self._look_seconds = look_seconds
+        self._watchdog = InterpreterWatchdog(on_held)
+        self._bell = threading.Event()
+        self._answered = threading.Condition()
+        self._num_looks = 0
+        self._is_asked = False
+        self._is_away = False
+        self._is_closed = False
+        self._next_beat = 0.0
+        self.also: Callable[[], None] | None = None  # a second lease to keep alive, such as a dataset's
+        self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def look(self, timeout: float = 0.2) -> None:
+        """Learn what is requested now; gives up after `timeout` (the flag then holds what was known before)."""
+        if self._is_away:
+            return
+        with self._answered:
+            seen = self._num_looks
+            self._is_asked = True
+            self._bell.set()
+            self._answered.wait_for(lambda: self._num_looks > seen, timeout)
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._bell.set()
+
+    def _work(self) -> None:
+        while not self._is_closed:
+            self._watchdog.expect_return(self._look_seconds)
+            self._bell.wait(self._look_seconds)
+            self._bell.clear()
+            self._watchdog.returned()
+            try:
+                self._step()
+            except UnavailableError as error:
+                if not self._is_away:
+                    logger.warning("The heartbeat cannot reach the database and tries on: %s", error)
+                self._is_away = True
+            except LeaseLostError:
+                self._stop.lose_lease()
+                return
+        self._watchdog.close()
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        is_asked, self._is_asked = self._is_asked, False
+        if now >= self._next_beat:
+            self._stop.see(self._attempts.heartbeat(self._job_id, self._token))
+            self._next_beat = now + self._beat_seconds
+            if self.also is not None:
+                self.also()
+        elif is_asked or self._changes.poll():
+            self._stop.see(self._attempts.requested(self._job_id, self._token))
+        self._is_away = False
+        with self._answered:
+            self._num_looks += 1
+            self._answered.notify_all()
+
+
+class InterpreterWatchdog:
+    """Notices code that holds the interpreter for long, with the stack that held it.
+
+    The stack is written by a C thread of faulthandler's, which needs no interpreter.
+    """
+
+    def __init__(self, on_held: Callable[[str], None], *, limit_seconds: float = 5.0) -> None:
+        self._on_held = on_held
+        self._limit_seconds = limit_seconds
+        self._stack = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._due = 0.0
+
+    def expect_return(self, wait_seconds: float) -> None:
+        faulthandler.dump_traceback_later(wait_seconds + self._limit_seconds, file=self._stack)
+        self._due = time.monotonic() + wait_seconds
+
+    def returned(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        held_seconds = time.monotonic() - self._due
+        if held_seconds < self._limit_seconds:
+            return
+        self._stack.seek(0)
+        stack = self._stack.read().decode("utf-8", "replace").strip()
+        self._stack.seek(0)
+        self._stack.truncate()
+        where = f":\n{stack}" if stack else "."
+        self._on_held(f"The interpreter was held for {held_seconds:.1f} s, in which no heartbeat was sent{where}")
+
+    def close(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        self._stack.close()

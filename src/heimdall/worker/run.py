@@ -1,0 +1,366 @@
+"""One attempt, from its first heartbeat to its last transaction, in a process of its own."""
+
+import contextlib
+import faulthandler
+import logging
+import os
+import shutil
+import signal
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any, NoReturn
+
+import psutil
+from pydantic import ValidationError
+
+from heimdall.domain.attempt import ArtifactType, Outcome
+from heimdall.domain.errors import (
+    CheckpointDamagedError,
+    InvalidConfigError,
+    InvalidInputError,
+    LeaseLostError,
+    RequestChangedError,
+    UnavailableError,
+)
+from heimdall.domain.job import Job, Reason, Requested
+from heimdall.domain.lifecycle import Action
+from heimdall.domain.ports import ArtifactStore, ChangeSignal, Stores
+from heimdall.sdk.registry import load_run, spec_of
+from heimdall.sdk.spec import TrainerSpec
+from heimdall.sdk.stopping import StopTraining
+from heimdall.trainers.synthetic.spec import DEFAULT_CONFIG
+from heimdall.worker.checkpoints import Checkpoints
+from heimdall.worker.context import Parts, WorkerContext
+from heimdall.worker.datasets import JobDatasets
+from heimdall.worker.files import AttemptFiles
+from heimdall.worker.heartbeat import Heartbeat
+from heimdall.worker.output import LineBudget, LogHandler, OutputFollower, lines_of
+from heimdall.worker.reporter import Reporter
+from heimdall.worker.spool import Spool
+from heimdall.worker.stopping import StopFlag
+from heimdall.worker.writer import Part, Writer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How often an attempt does what; tests shorten it."""
+
+    beat_seconds: float = 2.0
+    look_seconds: float = 0.5
+    flush_seconds: float = 0.2
+    system_seconds: float = 10.0
+    dataset_lease_seconds: float = 15.0
+
+
+def run_attempt(
+    job_id: str,
+    token: str,
+    *,
+    stores: Stores,
+    artifacts: ArtifactStore,
+    changes: ChangeSignal,
+    data_dir: Path,
+    threads: int,
+    find_spec: Callable[[str], TrainerSpec] = spec_of,
+    default_dataset: Mapping[str, Any] | None = None,
+    pace: Pace | None = None,
+) -> NoReturn:
+    """Run the job whose lease `token` is and leave the process. Must be called in the main thread.
+
+    `default_dataset` is the config of the dataset named `default`, should this job have to make it.
+    """
+    faulthandler.enable()
+    try:
+        job = stores.jobs.get(job_id)
+        fixed = stores.attempts.fix_manifest(job_id, token, {"threads": threads})
+    except LeaseLostError:
+        os._exit(0)
+    attempt = Attempt(
+        job,
+        token,
+        stores=stores,
+        artifacts=artifacts,
+        changes=changes,
+        data_dir=data_dir,
+        threads=fixed["threads"],
+        find_spec=find_spec,
+        default_dataset=default_dataset or DEFAULT_CONFIG.model_dump(mode="json"),
+        pace=pace or Pace(),
+    )
+    attempt.run()
+
+
+class Attempt:
+    """Wires the parts together and decides how the attempt ends."""
+
+    def __init__(
+        self,
+        job: Job,
+        token: str,
+        *,
+        stores: Stores,
+        artifacts: ArtifactStore,
+        changes: ChangeSignal,
+        data_dir: Path,
+        threads: int,
+        find_spec: Callable[[str], TrainerSpec],
+        default_dataset: Mapping[str, Any],
+        pace: Pace,
+    ) -> None:
+        self._job = job
+        self._token = token
+        self._stores = stores
+        self._artifacts = artifacts
+        self._data_dir = data_dir
+        self._threads = threads
+        self._find_spec = find_spec
+        self._stop = StopFlag()
+        self._files = AttemptFiles(data_dir, job.id, job.attempt)
+        self._budget = LineBudget()
+        self._writer = Writer(
+            stores.attempts,
+            job.id,
+            token,
+            spool=Spool(self._files.spool),
+            stop=self._stop,
+            flush_seconds=pace.flush_seconds,
+        )
+        self._heartbeat = Heartbeat(
+            stores.attempts,
+            job.id,
+            token,
+            stop=self._stop,
+            changes=changes,
+            on_held=self._warn,
+            beat_seconds=pace.beat_seconds,
+            look_seconds=pace.look_seconds,
+        )
+        self._checkpoints = Checkpoints(job, stores, artifacts, self._writer)
+        self._datasets = JobDatasets(
+            job,
+            token,
+            stores,
+            artifacts,
+            default_config=default_dataset,
+            lease_seconds=pace.dataset_lease_seconds,
+        )
+        self._reporter = Reporter(
+            self._writer,
+            OutputFollower(self._files, self._budget),
+            began_at=(job.started_at or job.created_at).timestamp(),
+            system_seconds=pace.system_seconds,
+        )
+        self._context: WorkerContext | None = None
+
+    def run(self) -> NoReturn:
+        signal.signal(signal.SIGTERM, self._asked_to_stop)
+        root = logging.getLogger()
+        root.addHandler(LogHandler(self._writer.submit, self._budget))
+        root.setLevel(logging.INFO)
+        self._writer.start()
+        self._heartbeat.start()
+        self._reporter.start()
+        outcome = self._work()
+        while True:
+            try:
+                self.end(outcome)
+            except RequestChangedError:
+                self._stop.see(self._ask_again())
+                outcome = self._outcome_when_stopped()
+
+    def _asked_to_stop(self, number: int, frame: object) -> None:
+        self._stop.drain()
+
+    def end(self, outcome: Outcome) -> None:
+        """Store everything, then the outcome, then leave: the last transaction is the last act.
+
+        Raises: RequestChangedError, and nothing has happened then.
+        """
+        try:
+            self._reporter.read_output(is_last=True)
+            self._flush()
+            self._record(outcome)
+        except LeaseLostError:
+            logger.info("Another worker has this job now")
+        self._leave()
+
+    def _flush(self) -> None:
+        try:
+            self._writer.flush(is_last=True)
+        except Exception as error:
+            if isinstance(error, LeaseLostError) or error is not self._stop.failure:
+                raise
+            logger.warning("The last records are lost: %s", error)  # the outcome tells why
+
+    def _record(self, outcome: Outcome) -> None:
+        calm = Event()
+        while True:
+            try:
+                self._stores.attempts.end(self._job.id, self._token, outcome)
+                return
+            except UnavailableError:
+                calm.wait(0.5)
+
+    def _leave(self) -> NoReturn:
+        """`os._exit`, because a normal exit of a process full of libraries takes a second."""
+        shutil.rmtree(self._files.scratch, ignore_errors=True)
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+        os._exit(0)
+
+    def _work(self) -> Outcome:
+        try:
+            spec = self._find_spec(self._job.kind)
+            self._check_disk()
+            context = self._context = self._new_context(spec)
+            load_run(spec)(context)
+            context.drain()
+            return self._finished()
+        except StopTraining:
+            return self._outcome_when_stopped()
+        except LeaseLostError:
+            self._stop.lose_lease()
+            return self._outcome_when_stopped()
+        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a trainer may raise anything
+            return self._failed(error)
+
+    def _new_context(self, spec: TrainerSpec) -> WorkerContext:
+        try:
+            config = spec.config_model.model_validate(self._job.config).model_dump(mode="json")
+        except ValidationError as error:
+            raise InvalidConfigError(f"The config is not valid for this version: {error}") from error
+        parts = Parts(
+            job=self._job,
+            token=self._token,
+            config=config,
+            threads=self._threads,
+            stores=self._stores,
+            artifacts=self._artifacts,
+            files=self._files,
+            cache_dir=self._data_dir / "cache",
+            stop=self._stop,
+            writer=self._writer,
+            heartbeat=self._heartbeat,
+            checkpoints=self._checkpoints,
+            datasets=self._datasets,
+            make_dataset=lambda context: load_run(self._find_spec("synthetic"))(context),
+            end=self.end,
+        )
+        return WorkerContext(parts)
+
+    def _check_disk(self) -> None:
+        """Raises: DiskTooSmallError, when the disk would be full after a few epochs."""
+        kept = [saved for saved in self._stores.attempts.checkpoints(self._job.id) if not saved.is_deleted]
+        needed = 3 * kept[0].file.size_bytes if kept else 0
+        free = shutil.disk_usage(self._data_dir).free
+        if free < needed:
+            raise DiskTooSmallError(
+                f"The disk has {free // 1_000_000} MB left and three checkpoints of this job take "
+                f"{needed // 1_000_000} MB; free some space and retry the job."
+            )
+
+    def _finished(self) -> Outcome:
+        self._heartbeat.look()
+        self._reporter.read_output()
+        self._writer.flush()
+        self._save_log()
+        is_early = 0 < (self._context.epoch if self._context else 0) < self._job.total_epochs
+        reason = Reason.EARLY_STOPPED if is_early else Reason.FINISHED
+        return Outcome(action=Action.FINISH, reason=reason, seen=self._stop.requested)
+
+    def _save_log(self) -> None:
+        """`log.txt`: every line so far."""
+        if self._context is None:
+            return
+        history, job_id = self._stores.history, self._job.id
+
+        def write(file: Any) -> None:
+            after = 0
+            while True:
+                lines, following = history.logs(job_id, after=after, limit=10_000)
+                if not lines:
+                    return
+                for line in lines:
+                    file.write(f"{line['time']} {line['level']} {line['message']}\n".encode())
+                after = following
+
+        self._context.save_artifact("log.txt", ArtifactType.LOG.value, write)
+
+    def _outcome_when_stopped(self) -> Outcome:
+        stop = self._stop
+        if stop.is_lease_lost:
+            self._leave()
+        if stop.failure is not None:
+            return self._failed(stop.failure)
+        if stop.requested is Requested.CANCEL:
+            return Outcome(action=Action.CANCELLED, reason=Reason.CANCELLED_BY_USER, seen=Requested.CANCEL)
+        if stop.is_draining:
+            self._wait_for_save()
+            return Outcome(action=Action.RELEASED, seen=stop.requested)
+        return Outcome(
+            action=Action.FAIL,
+            reason=Reason.ERROR,
+            error_message="The trainer stopped although nobody had asked it to.",
+            seen=stop.requested,
+        )
+
+    def _wait_for_save(self) -> None:
+        """An epoch that is being saved still counts: less to do again elsewhere."""
+        try:
+            self._checkpoints.wait()
+        except (OSError, LeaseLostError, UnavailableError) as error:
+            logger.warning("The last epoch was not saved: %s", error)
+
+    def _failed(self, error: BaseException) -> Outcome:
+        lines = "".join(traceback.format_exception(error)).rstrip()
+        return Outcome(
+            action=Action.FAIL,
+            reason=reason_of(error),
+            error_message=message_of(error),
+            log_lines=lines_of(lines, "ERROR"),
+            seen=self._stop.requested,
+        )
+
+    def _ask_again(self) -> Requested | None:
+        try:
+            return self._stores.attempts.requested(self._job.id, self._token)
+        except LeaseLostError:
+            self._stop.lose_lease()
+            return None
+
+    def _warn(self, message: str) -> None:
+        first, *rest = message.splitlines()
+        del rest
+        self._writer.submit(Part(summary={"warnings_add": [first]}, log_lines=lines_of(message, "WARNING")))
+
+
+class DiskTooSmallError(Exception):
+    """The job would fill the disk."""
+
+
+def reason_of(error: BaseException) -> Reason:
+    if isinstance(error, MemoryError) or type(error).__name__ in {"OutOfMemoryError", "OutOfMemoryException"}:
+        return Reason.OUT_OF_MEMORY
+    if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return Reason.OUT_OF_MEMORY
+    if isinstance(error, InvalidConfigError | InvalidInputError):
+        return Reason.INVALID_CONFIG
+    if isinstance(error, CheckpointDamagedError):
+        return Reason.CHECKPOINT_DAMAGED
+    return Reason.ERROR
+
+
+def message_of(error: BaseException) -> str:
+    """One line for people; our own errors are sentences already."""
+    if isinstance(error, MemoryError):
+        return "The job ran out of memory; use a smaller batch size or model."
+    text = " ".join(str(error).split())
+    if type(error).__module__.startswith("heimdall."):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from heimdall.settings import Settings
+    from heimdall.worker.verification import Verdict
 
 
 def load_settings(**flags: Any) -> "Settings":
@@ -54,3 +55,10 @@ def doctor(settings: "Settings") -> list[dict[str, Any]]:
     from heimdall.bootstrap.doctor import examine
 
     return examine(settings)
+
+
+def verify(settings: "Settings", job_id: str, after_epoch: int | None) -> "Verdict":
+    """Run the epoch after a checkpoint of this job again and compare. Raises: HeimdallError."""
+    from heimdall.bootstrap.job import verify_epoch
+
+    return verify_epoch(settings, job_id, after_epoch)

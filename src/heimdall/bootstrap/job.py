@@ -2,8 +2,9 @@
 
 import os
 import socket
+from importlib import import_module
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from heimdall.bootstrap.changes import change_signal
 from heimdall.bootstrap.configuration import load
@@ -14,6 +15,9 @@ from heimdall.settings import Settings
 from heimdall.store import open_database, open_stores
 from heimdall.worker.processes import JOB_ENVIRONMENT
 from heimdall.worker.run import run_attempt
+
+if TYPE_CHECKING:
+    from heimdall.worker.verification import Verdict
 
 
 def run_claimed(payload: dict[str, Any]) -> NoReturn:
@@ -38,6 +42,16 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
         raise ConflictError.of("run", stores.jobs.get(job_id).status, ["queued"])
     database.close()
     _run(settings, job.id, job.lease_token or "", os.cpu_count() or 1)
+
+
+def verify_epoch(settings: Settings, job_id: str, after_epoch: int | None) -> "Verdict":
+    os.environ.update(JOB_ENVIRONMENT)
+    stores = open_stores(open_database(settings.resolved_database_url))
+    # Loaded by name and only now: it loads torch, which must find the environment of a job.
+    verification = import_module("heimdall.worker.verification")
+    cache = settings.data_dir.resolve() / "cache"
+    job = stores.jobs.get(job_id)
+    return verification.verify(job, stores, open_artifacts(settings), cache=cache, after_epoch=after_epoch)
 
 
 def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:

@@ -1,0 +1,175 @@
+"""Proves an epoch: runs it again from the checkpoint before it and compares what comes out, bit for bit."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from heimdall.domain.attempt import Checkpoint
+from heimdall.domain.errors import CheckpointDamagedError, ConflictError, InvalidConfigError
+from heimdall.domain.job import Job
+from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.sdk.context import DatasetFolder, EpochReport
+from heimdall.sdk.registry import load_run, spec_of
+from heimdall.sdk.stopping import StopTraining
+from heimdall.trainers.comparison import first_difference, first_different_part
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`difference` names the first tensor (or part) that differs; None: identical. `epoch` was run again."""
+
+    epoch: int
+    difference: str | None
+    warnings: list[str]
+
+    def __str__(self) -> str:
+        result = "identical" if self.difference is None else f"differs in {self.difference}"
+        return f"epoch {self.epoch}: {result}"
+
+
+def verify(
+    job: Job, stores: Stores, artifacts: ArtifactStore, *, cache: Path, after_epoch: int | None = None
+) -> Verdict:
+    """Run the epoch after the checkpoint of `after_epoch` again (default: the newest that can be proved).
+
+    Raises:
+        ConflictError: there is no such pair of checkpoints.
+        CheckpointDamagedError: the checkpoint to start from is damaged.
+    """
+    start, recorded = choose(stores.attempts.checkpoints(job.id), after_epoch)
+    with tempfile.TemporaryDirectory() as folder:
+        context = VerifyContext(job, stores, artifacts, start=start, cache_dir=cache, folder=Path(folder))
+        with suppress(StopTraining):
+            load_run(spec_of(job.kind))(context)
+        if context.saved is None:
+            raise ConflictError(f"The trainer did not run epoch {recorded.epoch} again: training ended before it.")
+        return Verdict(recorded.epoch, _difference(context.saved, recorded, artifacts), context.warnings)
+
+
+def choose(saved: list[Checkpoint], after_epoch: int | None) -> tuple[Checkpoint, Checkpoint]:
+    """A checkpoint whose file is kept, and the one recorded after it on the same line of training.
+
+    `saved` is newest first. An epoch that several attempts saved counts as the newest one did.
+    """
+    line: dict[int, Checkpoint] = {}
+    for checkpoint in saved:
+        line.setdefault(checkpoint.epoch, checkpoint)
+    pairs = {
+        epoch: (line[epoch], line[epoch + 1])
+        for epoch in sorted(line, reverse=True)
+        if epoch + 1 in line and not line[epoch].is_deleted
+    }
+    if after_epoch is None and pairs:
+        return next(iter(pairs.values()))
+    if after_epoch in pairs:
+        return pairs[after_epoch]
+    possible = ", ".join(str(epoch) for epoch in sorted(pairs)) or "none; keep_every keeps more"
+    wanted = "two checkpoints in a row" if after_epoch is None else f"a kept checkpoint of epoch {after_epoch}"
+    raise ConflictError(f"This job has not {wanted} with a successor; epochs that can be verified from: {possible}.")
+
+
+def _difference(ours: Path, recorded: Checkpoint, artifacts: ArtifactStore) -> str | None:
+    if not recorded.is_deleted:
+        with suppress(CheckpointDamagedError):  # the manifest still knows what it held
+            return first_difference(ours, artifacts.fetch(recorded.file))
+    return first_different_part(ours, recorded.manifest["sha256"])
+
+
+class VerifyContext:
+    """A TrainingContext that reads a finished job and changes nothing of it; it ends after one epoch."""
+
+    def __init__(
+        self, job: Job, stores: Stores, artifacts: ArtifactStore, *, start: Checkpoint, cache_dir: Path, folder: Path
+    ) -> None:
+        self.job = job
+        self.stores = stores
+        self.artifacts = artifacts
+        self.start = start
+        self.cache_dir = cache_dir
+        self.folder = folder
+        self.warnings: list[str] = []
+        self.saved: Path | None = None
+
+    @property
+    def job_id(self) -> str:
+        return self.job.id
+
+    @property
+    def attempt(self) -> int:
+        return self.start.attempt
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        return self.job.config
+
+    @property
+    def threads(self) -> int:
+        return int(self.job.manifest["threads"])
+
+    @property
+    def model_architecture(self) -> str | None:
+        return self.job.model_architecture
+
+    def raise_if_stopped(self) -> None: ...
+
+    def set_phase(self, phase: str) -> None: ...
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def log(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def dataset(self) -> DatasetFolder:
+        dataset = self.stores.datasets.get(self.job.manifest["dataset_id"])
+        if dataset.sha256 != self.job.manifest["dataset_sha256"]:
+            raise InvalidConfigError(f"Dataset {dataset.name} no longer holds the samples this job trained on.")
+        return DatasetFolder(
+            id=dataset.id,
+            name=dataset.name,
+            path=self.artifacts.local_folder(dataset.key or "", dataset.files),
+            sha256=dataset.sha256 or "",
+            unapproved=self.job.manifest["unapproved"],
+        )
+
+    def started(
+        self, *, dataset_size: int, train_samples: int, val_samples: int, model_architecture: str | None
+    ) -> None: ...
+
+    def checkpoint_to_load(self) -> Path:
+        return self.artifacts.fetch(self.start.file)
+
+    def took_over(self, *, epoch: int, step: int) -> None: ...
+
+    def finish_epoch(self, report: EpochReport) -> None:
+        self.saved = self.folder / "again.pth"
+        with self.saved.open("wb") as file:
+            report.write_checkpoint(file)
+        raise StopTraining
+
+    def pause_point(self) -> None: ...
+
+    def drain(self) -> None: ...
+
+    def progress(self, current: int, total: int, message: str) -> None: ...
+
+    def save_artifact(self, name: str, artifact_type: str, write: Callable[[BinaryIO], None]) -> None: ...
+
+    def best_checkpoint(self) -> None: ...
+
+    def publish_dataset(self, folder: Path, *, num_samples: int, sha256: str, quality: Mapping[str, Any]) -> None: ...
+
+    def scratch(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def cache(self, key: str, build: Callable[[Path], None]) -> Path:
+        target = self.cache_dir / key
+        if not target.exists():
+            partial = Path(tempfile.mkdtemp(dir=self.folder))
+            build(partial)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(partial, target)
+        return target

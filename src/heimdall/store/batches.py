@@ -65,12 +65,13 @@ def write_batch(connection: Connection, job_id: str, token: str, batch: Batch, n
         jobs.lease_token == token,
         jobs.batch == batch.number - 1,
     )
-    job = update_job(connection, guard, values, batch.events, now)
+    events = [event for event in batch.events if event.name is not EventName.WARNING]
+    job = update_job(connection, guard, values, events, now)
     if job is None:
         _check_known(connection, job_id, token, batch.number)
         return
-    append_events(connection, job, batch.events, now)
-    _add_warnings(connection, job, batch.summary.get(WARNINGS_ADD, ()), now)
+    append_events(connection, job, events, now)
+    _add_warnings(connection, job, _warnings(batch), now)
     if trains(batch):
         _start_fresh(connection, job)
     if batch.epoch_rows:
@@ -87,8 +88,6 @@ def check_batch(batch: Batch) -> None:
     unknown = sorted(batch.summary.keys() - SUMMARY_COLUMNS - {WARNINGS_ADD})
     if unknown:
         raise ValueError(f"A batch cannot set {', '.join(unknown)} of a job.")
-    if any(event.name is EventName.WARNING for event in batch.events):
-        raise ValueError("Put the line into summary['warnings_add']; the store adds training:warning when it is new.")
     check_points(batch.points)
 
 
@@ -104,6 +103,12 @@ def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
     if values.get("phase") is not None:
         values["phase"] = Phase(values["phase"])
     return values
+
+
+def _warnings(batch: Batch) -> list[str]:
+    """The lines to add, told either way; each that is new gets exactly one training:warning."""
+    told = [event.data["message"] for event in batch.events if event.name is EventName.WARNING]
+    return [*batch.summary.get(WARNINGS_ADD, ()), *told]
 
 
 def _check_known(connection: Connection, job_id: str, token: str, number: int) -> None:

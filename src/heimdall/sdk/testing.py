@@ -1,10 +1,10 @@
-"""A complete context without a server, for the tests of trainers.
+"""A complete context without a server, and the tests that every trainer must pass.
 
 `FakeContext` does what the real one does, on a folder of the local disk: it writes checkpoints on another thread while
-the next epoch trains, pauses, stops, and hands checkpoints to the next attempt.
+the next epoch trains, pauses, stops, and hands checkpoints to the next attempt. `TrainerContract` is a class of tests:
+a test module subclasses it and says how to make a context and how to run the trainer.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -166,10 +166,73 @@ class FakeContext:
         return path
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
-        path = self.folder / "cache" / hashlib.sha256(key.encode()).hexdigest()
+        path = self.folder / "cache" / key
         if not path.exists():
             unfinished = path.with_suffix(f".{time.monotonic_ns()}")
             unfinished.mkdir(parents=True)
             build(unfinished)
             unfinished.rename(path)
         return path
+
+
+class TrainerContract:
+    """What the service relies on in a trainer with epochs. The job must have at least two."""
+
+    def new_context(self, folder: Path) -> FakeContext:
+        """A context of a fresh, small job."""
+        raise NotImplementedError
+
+    def run(self, context: FakeContext) -> None:
+        """Call the trainer."""
+        raise NotImplementedError
+
+    def test_every_epoch_is_reported_once_with_numbers(self, tmp_path: Path) -> None:
+        context = self.new_context(tmp_path)
+        self.run(context)
+        assert [report.epoch for report in context.reports] == list(range(1, len(context.reports) + 1))
+        assert len(context.reports) > 1, "the contract needs a job of at least two epochs"
+        steps = [report.step for report in context.reports]
+        assert steps == sorted(set(steps)), "steps count all batches of the job"
+        for report in context.reports:
+            assert all(value is None or type(value) is float for value in report.metrics.values()), report.metrics
+        assert context.started_with is not None
+
+    def test_a_checkpoint_owns_its_data(self, tmp_path: Path) -> None:
+        """Written again at the end of the run, each is what it was when its epoch ended."""
+        context = self.new_context(tmp_path)
+        self.run(context)
+        for report in context.reports:
+            before = context.checkpoint_path(report.epoch).read_bytes()
+            with (tmp_path / "again").open("wb") as file:
+                report.write_checkpoint(file)
+            assert (tmp_path / "again").read_bytes() == before
+
+    def test_pausing_costs_nothing_but_time(self, tmp_path: Path) -> None:
+        straight = self.new_context(tmp_path / "straight")
+        self.run(straight)
+        for epoch in range(1, len(straight.reports)):
+            paused = self.new_context(tmp_path / str(epoch))
+            paused.pause_at = epoch
+            assert stops(self.run, paused)
+            assert paused.is_paused
+            resumed = paused.next_attempt()
+            self.run(resumed)
+            assert resumed.took_over_at == (epoch, straight.reports[epoch - 1].step)
+            assert [*paused.metrics, *resumed.metrics] == straight.metrics
+            for name in straight.artifact_types:
+                assert resumed.artifact_path(name).read_bytes() == straight.artifact_path(name).read_bytes(), name
+
+    def test_it_stops_at_the_batch_it_is_told_to(self, tmp_path: Path) -> None:
+        context = self.new_context(tmp_path)
+        context.stop_at = 2
+        assert stops(self.run, context)
+        assert context.num_checks == 2
+
+
+def stops(run: Callable[[FakeContext], None], context: FakeContext) -> bool:
+    """Whether the trainer let StopTraining pass."""
+    try:
+        run(context)
+    except StopTraining:
+        return True
+    return False

@@ -115,10 +115,10 @@ class Loop:
         self.validation_seconds = 0.0
 
     def run(self) -> Trained:
-        self._prepare()
+        self.prepare()
         self.context.set_phase("training")
         while self.epoch < self.config.epochs and not self.tally.is_out_of_patience(self.config):
-            self._run_epoch(self.epoch + 1)
+            self.run_epoch(self.epoch + 1)
             if self.epoch < self.config.epochs and not self.tally.is_out_of_patience(self.config):
                 self.context.pause_point()
         self.context.drain()
@@ -143,7 +143,7 @@ class Loop:
             persistent_workers=num_workers > 0,
         )
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         path = self.context.checkpoint_to_load()
         reseed(self.config.seed, 0)
         self.model = self.task.build_model(is_fresh=path is None).to(self.fabric.device)
@@ -181,7 +181,7 @@ class Loop:
         """The gradient scaler of precision 16, else None."""
         return getattr(self.fabric.strategy.precision, "scaler", None)
 
-    def _run_epoch(self, epoch: int) -> None:
+    def run_epoch(self, epoch: int) -> None:
         rate = learning_rate(self.config, epoch, self.tally.plateau_reductions)
         metrics: Metrics = {**self._train(epoch, rate), **self._validate(epoch), "learning_rate": rate}
         value = metrics["train_loss"] if metrics["val_loss"] is None else metrics["val_loss"]

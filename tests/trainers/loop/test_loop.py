@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.trainers.loop.toy import ToyConfig, ToyTask, context_of, digest, run, saved
 
 from heimdall.domain.errors import CheckpointDamagedError
 from heimdall.sdk import StopTraining
 from heimdall.trainers.schedule import learning_rate
+from tests.trainers.loop.toy import ToyConfig, ToyTask, context_of, digest, run, saved
 
 CONTRACT_KEYS = {
     "epoch", "model_state_dict", "optimizer_state_dict", "scheduler_state_dict", "scaler_state_dict", "rng",

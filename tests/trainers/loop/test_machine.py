@@ -2,10 +2,10 @@ import warnings
 
 import pytest
 import torch
-from tests.trainers.loop.toy import ToyConfig
 
 from heimdall.domain.errors import InvalidConfigError
 from heimdall.trainers.machine import describe, differences, make_repeatable, open_fabric
+from tests.trainers.loop.toy import ToyConfig
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 

@@ -2,9 +2,9 @@ import math
 from typing import Any
 
 import pytest
-from tests.trainers.loop.toy import ToyConfig
 
 from heimdall.trainers.schedule import Tally, learning_rate, plateau_patience
+from tests.trainers.loop.toy import ToyConfig
 
 
 def rates(**fields: Any) -> list[float]:

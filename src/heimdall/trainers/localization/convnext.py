@@ -11,13 +11,12 @@ from transformers.models.convnext.configuration_convnext import ConvNextConfig
 from transformers.models.convnext.modeling_convnext import ConvNextModel
 
 from heimdall.domain.errors import InvalidConfigError
-from heimdall.trainers.localization.data import NUM_FEATURES
+from heimdall.trainers.localization.data import NUM_FEATURES, SCALE_SNR_DB
 from heimdall.trainers.localization.triangulation import ReceiverSet
 
 WIDTH = 64
 NUM_LAYERS = 2
 NUM_CHANNELS = 3  # as the published weights: a spectrogram is shown as a grey image
-SMALLEST_SIDE = 32  # ConvNeXt halves both sides five times
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +54,15 @@ class SpectrogramLocator(nn.Module):
         return self
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
-        spectrograms = batch["spectrograms"]
-        is_detected = batch["features"][..., 2] > 0.5
+        is_detected = batch["features"][..., 2] > 0.5  # in the order of the spectrograms
         tokens = self.embed(batch["features"])
         seen = torch.zeros_like(tokens)
-        seen[is_detected] = self._look(spectrograms[is_detected]).to(tokens.dtype)
+        seen[is_detected] = self._look(batch["spectrograms"]).to(tokens.dtype)
         return self.locate(tokens + seen, batch["mask"])
 
-    def _look(self, images: Tensor) -> Tensor:
-        """[images, mels, frames] to [images, width]."""
-        pixels = images[:, None].expand(-1, NUM_CHANNELS, -1, -1)
+    def _look(self, spectrograms: Tensor) -> Tensor:
+        """[K, height, width] in dB above the noise floor to [K, WIDTH]."""
+        pixels = (spectrograms.float() / SCALE_SNR_DB)[:, None].expand(-1, NUM_CHANNELS, -1, -1)
         return self.see(self.backbone(pixel_values=pixels).pooler_output)
 
 

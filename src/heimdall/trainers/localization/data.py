@@ -132,7 +132,8 @@ class LocalizationSamples:
 
     A batch holds, with R the most receivers of the dataset: `features` [B, R, 7], `mask` [B, R] (which entries are
     receivers), `target` [B, 2] (east and north of the centroid in units of SCALE_KM), `signs` [B, 2] (how it was
-    mirrored), `index` [B], and with `spectrograms` also `spectrograms` [B, R, mels, frames].
+    mirrored), `index` [B], and for a ConvNeXt `spectrograms` [K, height, width] of the batch's K detecting receivers in
+    the order of samples and receivers.
 
     With `mirror_seed` each sample is mirrored about the area's axes, neither, one or both, drawn anew each epoch:
     the physics knows no east or north, so this is four times the data.
@@ -145,7 +146,7 @@ class LocalizationSamples:
         area: Area,
         *,
         mirror_seed: int | None = None,
-        spectrograms: npt.NDArray[Any] | None = None,
+        spectrograms: "Spectrograms | None" = None,
     ) -> None:
         self.indexes = indexes
         self._path = path
@@ -167,7 +168,7 @@ class LocalizationSamples:
             batch["signs"] = self._signs_of_epoch(places[0][0])[positions]
             mirror(batch)
         if self._spectrograms is not None:
-            batch["spectrograms"] = np.asarray(self._spectrograms[indexes], dtype=np.float32)
+            batch["spectrograms"] = self._spectrograms.take(indexes)
         return {**batch, "index": indexes}
 
     def unmirrored(self) -> "LocalizationSamples":

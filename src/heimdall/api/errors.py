@@ -16,6 +16,7 @@ from heimdall.domain.errors import HeimdallError, InvalidInputError
 
 MEDIA_TYPE = "application/problem+json"
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+RETRY = {"Retry-After": "1"}
 logger = logging.getLogger(__name__)
 
 
@@ -63,6 +64,7 @@ def install_error_handlers(app: FastAPI, outage_errors: tuple[type[Exception], .
         HeimdallError: _domain_error,
         RequestValidationError: _validation_error,
         HTTPException: _http_error,
+        RecursionError: _too_deep,
         Exception: _unexpected_error,
         **dict.fromkeys(outage_errors, _outage),
     }
@@ -72,7 +74,9 @@ def install_error_handlers(app: FastAPI, outage_errors: tuple[type[Exception], .
 
 async def _domain_error(request: Request, error: HeimdallError) -> Response:
     errors = error.errors if isinstance(error, InvalidInputError) else None
-    return problem(error.status_code, str(error), code=error.code, instance=request.url.path, errors=errors)
+    headers = RETRY if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else None
+    path = request.url.path
+    return problem(error.status_code, str(error), code=error.code, instance=path, errors=errors, headers=headers)
 
 
 async def _validation_error(request: Request, error: RequestValidationError) -> Response:
@@ -99,8 +103,13 @@ async def _outage(request: Request, error: Exception) -> Response:
         "The database cannot be reached; try again in a moment.",
         code="unavailable",
         instance=request.url.path,
-        headers={"Retry-After": "1"},
+        headers=RETRY,
     )
+
+
+async def _too_deep(request: Request, error: RecursionError) -> Response:
+    detail = "Something in the request is nested too deeply."
+    return problem(422, detail, code=InvalidInputError.code, instance=request.url.path, errors=[])
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

@@ -41,14 +41,14 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         path = scope["path"]
-        host = headers.get("host", "")
+        host = ", ".join(headers.getlist("host"))  # more than one is as good as none
         if not self._is_known_host(host):
             detail = f"This server does not answer for the host {host!r}; name it in HEIMDALL_ALLOWED_HOSTS."
             return problem(421, detail, code="unknown_host", instance=path)
-        origin = headers.get("origin")
-        if origin is not None and not self._is_known_origin(origin, scope["scheme"], host):
-            detail = f"Pages of {origin} may not call this server; name the origin in HEIMDALL_ALLOWED_ORIGINS."
-            return problem(403, detail, code="unknown_origin", instance=path)
+        for origin in headers.getlist("origin"):
+            if not self._is_known_origin(origin, scope["scheme"], host):
+                detail = f"Pages of {origin} may not call this server; name the origin in HEIMDALL_ALLOWED_ORIGINS."
+                return problem(403, detail, code="unknown_origin", instance=path)
         if "\0" in path or b"%00" in scope["query_string"]:
             return problem(400, "The address holds a NUL character.", code="bad_request", instance=path)
         return self._body_refusal(headers, path) if scope["type"] == "http" else None

@@ -20,7 +20,7 @@ class Everything:
         self.bell = Bell()
         self.num_followers = 0
         self._seen = seen
-        self._active = set(seen)
+        self._active = set[str]()
         self._looked_at = looked_at
 
     @classmethod

@@ -59,6 +59,10 @@ class Feed:
         return self.is_ended and seq >= self.window.newest
 
     def set_status(self, job: Job, now: float) -> None:
+        """Several may have read the same state at once: it is told once."""
+        known = self.status
+        if known is not None and known.seq == job.event_seq and now - known.made_at < STATUS_GAP_SECONDS:
+            return
         self.status = StatusMessage(job.event_seq, status_text(job), job.status.is_ended, now)
 
     def is_status_due(self, now: float) -> bool:

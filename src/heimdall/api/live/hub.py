@@ -23,14 +23,10 @@ from heimdall.jobs.service import JobService
 
 TICK_SECONDS = 0.02
 LOOK_SECONDS = 1.0
-PAGE = 500
+PAGE = 100
 STREAM_THREADS = 8
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-class SlowReaderError(Exception):
-    """The reader was live and has fallen out of the window."""
 
 
 class StoppingError(Exception):
@@ -92,23 +88,18 @@ class Hub:
                 del self._feeds[job_id]
 
     async def events(
-        self, feed: Feed, after: int, *, may_lag: bool, idle_seconds: float | None = None
+        self, feed: Feed, after: int, *, idle_seconds: float | None = None
     ) -> AsyncGenerator[Sequence[Frame]]:
         """All events after number `after`, in order, without holes; ends with the job.
 
-        An empty batch after `idle_seconds` without news. Raises: StoppingError; SlowReaderError when a live
-        reader has fallen behind and may not (one that may is served from the database).
+        A reader behind the window, at its start or because it is slow, is served from the database. An empty batch
+        after `idle_seconds` without news. Raises: StoppingError.
         """
         seq = after
-        was_live = False
         while True:
             frames = feed.window.after(seq, PAGE)
             if frames is None:
-                if was_live and not may_lag:
-                    raise SlowReaderError
                 frames = await self._patiently(feed.job_id, seq)
-            else:
-                was_live = True
             if frames:
                 seq = frames[-1].seq
                 yield frames
@@ -162,6 +153,10 @@ class Hub:
             self._delete(feed.job_id)
         else:
             feed.set_status(job, time.monotonic())
+
+    def forget(self, job_id: str) -> None:
+        """Tell at once that this process has deleted the job. Call it from the loop's own thread."""
+        self._delete(job_id)
 
     async def _heard(self, feed: Feed, idle_seconds: float | None) -> bool:
         if self.is_stopping:

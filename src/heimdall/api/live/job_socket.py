@@ -42,7 +42,7 @@ async def _serve(session: Session, hub: Hub, feed: Feed, after: int | None, sele
         else:
             await hub.refresh_status(feed)
             await session.send([feed.status.text] if feed.status else [])
-            async for frames in hub.events(feed, after, may_lag=False):
+            async for frames in hub.events(feed, after):
                 await session.send([frame.text for frame in frames if selection.has(frame)])
         return ENDED
 

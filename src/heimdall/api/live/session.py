@@ -11,16 +11,21 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from heimdall.api.json_body import parse_json
 from heimdall.api.live.frames import error_text, json_text, now_text
-from heimdall.api.live.hub import Hub, SlowReaderError, StoppingError
+from heimdall.api.live.hub import Hub, StoppingError
 
 MAX_MESSAGE_BYTES = 64 * 1024
 SEND_PATIENCE_SECONDS = 20.0  # a client that takes nothing for so long is slow
+STEP_CHARACTERS = 64 * 1024
 CLOSE_PATIENCE_SECONDS = 60.0  # how long it may take it to hear that it was closed
 ENDED, TOO_BIG, TRY_LATER, RESTARTING = 1000, 1009, 1013, 1012
 POLICY, NOT_FOUND, TOO_SLOW = 1008, 4404, 4408
 
 Talk = Callable[[], Awaitable[int]]
 Hear = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class SlowReaderError(Exception):
+    """The client takes messages too slowly, or not at all."""
 
 
 class Session:
@@ -30,9 +35,14 @@ class Session:
 
     async def send(self, texts: Collection[str]) -> None:
         """Send messages in order. Raises: SlowReaderError, WebSocketDisconnect."""
-        with anyio.move_on_after(SEND_PATIENCE_SECONDS):
+        with anyio.move_on_after(SEND_PATIENCE_SECONDS) as patience:
+            num_characters = 0
             for text in texts:
                 await self._websocket.send_text(text)
+                num_characters += len(text)
+                if num_characters > STEP_CHARACTERS:  # it does read: it may go on for as long again
+                    num_characters = 0
+                    patience.deadline = anyio.current_time() + SEND_PATIENCE_SECONDS
             return
         raise SlowReaderError
 

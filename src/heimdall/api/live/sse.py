@@ -31,7 +31,7 @@ async def _chunks(hub: Hub, job_id: str, after: int, selection: Selection) -> As
     sent_at = time.monotonic()
     try:
         async with hub.follow(job_id) as feed:
-            async for frames in hub.events(feed, after, may_lag=True, idle_seconds=PING_SECONDS):
+            async for frames in hub.events(feed, after, idle_seconds=PING_SECONDS):
                 chunk = b"".join(_message(frame) for frame in frames if selection.has(frame))
                 if not chunk and time.monotonic() - sent_at >= PING_SECONDS:
                     chunk = KEEPALIVE_COMMENT

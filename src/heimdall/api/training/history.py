@@ -1,6 +1,7 @@
 """What was recorded of a job: epochs, series, log, events."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
@@ -19,6 +20,7 @@ from heimdall.api.training.parameters import After, JobId, Types
 from heimdall.domain.errors import InvalidInputError
 
 LOG_PAGE = 5_000
+LogLines = tuple[list[dict[str, Any]], int]
 TEXT_CONTENT = {"text/plain": {"schema": {"type": "string"}}}
 FILE_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
 TABLE_CONTENT = {"text/csv": FILE_SCHEMA, tables.PARQUET_TYPE: FILE_SCHEMA}
@@ -97,24 +99,25 @@ def list_logs(
 ) -> LogPage | Response:
     """Lines after number `after`; as text: all of them."""
     services.jobs.get(job_id)
-    if format == "text":
-        text = _log_text(request.app.state.hub, job_id, after, level)
-        return StreamingResponse(text, media_type="text/plain; charset=utf-8")
-    lines, following = services.history.logs(job_id, after=after, limit=limit, level=level)
-    return LogPage(lines=[LogLine(**line) for line in lines], next=following)
+    most = LOG_PAGE if format == "text" else limit
+    lines, following = services.history.logs(job_id, after=after, limit=most, level=level)
+    if format == "json":
+        return LogPage(lines=[LogLine(**line) for line in lines], next=following)
+    hub: Hub = request.app.state.hub
+    text = _log_text(hub, partial(services.history.logs, job_id, limit=LOG_PAGE, level=level), lines, following)
+    return StreamingResponse(text, media_type="text/plain; charset=utf-8")
 
 
-async def _log_text(hub: Hub, job_id: str, after: int, level: str | None) -> AsyncGenerator[str]:
+async def _log_text(
+    hub: Hub, read_page: Callable[..., LogLines], lines: list[dict[str, Any]], following: int
+) -> AsyncGenerator[str]:
+    """These lines and all after them."""
     while True:
-        lines, following = await hub.read(_log_page, hub, job_id, after, level)
-        if not lines and following == after:
-            return
-        after = following
         yield "".join(f"{line['time']} {line['level']} {line['message']}\n" for line in lines)
-
-
-def _log_page(hub: Hub, job_id: str, after: int, level: str | None) -> tuple[list[dict[str, Any]], int]:
-    return hub.history.logs(job_id, after=after, limit=LOG_PAGE, level=level)
+        after = following
+        lines, following = await hub.read(partial(read_page, after=after))
+        if following == after:
+            return
 
 
 @router.get("/jobs/{job_id}/events", response_model=EventPage, responses=problems(404))

@@ -2,7 +2,8 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+import anyio.from_thread
+from fastapi import APIRouter, Query, Request
 
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
@@ -78,6 +79,7 @@ def update_job(job_id: JobId, body: JobChanges, services: Services, root: Websoc
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404))
-def delete_job(job_id: JobId, services: Services) -> None:
+def delete_job(request: Request, job_id: JobId, services: Services) -> None:
     """Stop the job if it runs, then remove everything of it."""
     services.jobs.delete(job_id)
+    anyio.from_thread.run_sync(request.app.state.hub.forget, job_id)

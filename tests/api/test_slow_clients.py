@@ -1,0 +1,64 @@
+"""A client that does not read: it costs a bounded amount of memory, slows nobody, and hears why it was closed."""
+
+import resource
+import threading
+
+import pytest
+
+from tests.api.installation import Installation
+from tests.api.sockets import log_of, open_socket
+from tests.api.worker import Run
+
+NUM_EVENTS, EVENT_CHARACTERS = 1_500, 20_000
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heimdall.api.live.session.SEND_PATIENCE_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_log_reader_that_does_not_read_is_closed_and_can_come_back(
+    port: int, installation: Installation, run: Run
+) -> None:
+    path = f"/ws/training/{run.job.id}?after="
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with open_socket(port, f"{path}0", max_queue=1, ping_interval=None) as slow:
+        slow.receive()
+        writing = threading.Thread(target=run.flood, args=[NUM_EVENTS, EVENT_CHARACTERS])
+        writing.start()
+        with open_socket(port, f"{path}0", max_size=None) as quick:
+            writing.join()
+            run.finish()
+            assert quick.rest()[2:] == log_of(installation, run.job.id)
+            assert quick.close_code == 1000
+        seen = slow.rest()
+        assert slow.close_code == 4408
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
+    assert grown_kib < 250_000, "the log of 30 MB is held many times over"
+    seq = seen[-1]["seq"]
+    with open_socket(port, f"{path}{seq}", max_size=None) as back:
+        assert back.rest()[2:] == log_of(installation, run.job.id)[seq:]
+
+
+def test_a_watcher_of_everything_that_does_not_read_is_closed(port: int, installation: Installation, run: Run) -> None:
+    with open_socket(port, "/ws", max_queue=1, ping_interval=None) as slow:
+        slow.until("connected")
+        slow.send({"event": "subscribe", "events": ["training:metrics"]})
+        slow.until("subscribed")
+        run.flood(NUM_EVENTS, EVENT_CHARACTERS)
+        everything = installation.app.state.hub.everything
+        assert everything.window.newest - everything.window.base < 500  # what is kept for all readers together
+        slow.rest()
+        assert slow.close_code == 4408
+
+
+def test_a_status_reader_that_does_not_read_slows_nobody(port: int, run: Run) -> None:
+    with open_socket(port, f"/ws/training/{run.job.id}", max_queue=1, ping_interval=None) as sleeper:
+        sleeper.receive()
+        with open_socket(port, f"/ws/training/{run.job.id}") as reader:
+            for _ in range(3):
+                run.finish_epoch()
+            run.finish()
+            assert reader.rest()[-1]["status"] == "completed"
+        assert sleeper.rest()[-1]["status"] == "completed"

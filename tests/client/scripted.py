@@ -46,6 +46,7 @@ class Request:
         self._handler.send_header("Content-Type", "text/event-stream")
         self._handler.send_header("Connection", "close")
         self._handler.end_headers()
+        self._handler.wfile.write(b"retry: 3000\n\n: ping\n\n")
         for event in events:
             self._handler.wfile.write(f"id: {event.get('seq', '')}\ndata: {json.dumps(event)}\n\n".encode())
         self._handler.wfile.write(torn)

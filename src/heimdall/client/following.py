@@ -30,6 +30,8 @@ def follow(
                     return
                 patience.answered()
                 for message in messages:
+                    if not message.data:  # the server's word on how soon to come back
+                        continue
                     event: Event = json.loads(message.data)
                     seq = event.get("seq") or seq  # training:deleted has no number
                     patience.refill()

@@ -1,0 +1,78 @@
+"""Deleting leaves no row behind, in steps that never block others for long."""
+
+import pytest
+from sqlalchemy import func, select
+
+from heimdall.domain.attempt import Batch, SeriesPoints
+from heimdall.domain.errors import JobNotFoundError, LeaseLostError
+from heimdall.domain.ports import IdempotencyKey, JobFilter, Stores
+from heimdall.store import Database, deletion
+from heimdall.store.tables import metadata
+from tests.contract.store.making import (
+    claimed,
+    epoch_batch,
+    log_event,
+    new_job,
+    pause_artifact,
+    token,
+)
+
+
+def rows(database: Database) -> dict[str, int]:
+    """The number of rows of each table that has any."""
+    with database.reader.connect() as connection:
+        counts = {
+            name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for name, table in metadata.tables.items()
+        }
+    return {name: count for name, count in counts.items() if count}
+
+
+def filled(stores: Stores, key: str) -> str:
+    new = new_job(tags=["a"])
+    stores.jobs.create(new, idempotency=IdempotencyKey(key, "body"))
+    stores.jobs.dispatch(new.id, f"task {key}")
+    job = claimed(stores, new.id)
+    batch = epoch_batch(job, 1, 1, artifacts={"a": pause_artifact("k")})
+    batch.points.append(SeriesPoints("loss", [(step, 0.0, 1.0) for step in range(500)]))
+    batch.points.append(SeriesPoints("other", [(1, 0.0, 1.0)]))
+    stores.attempts.write(job.id, token(job), batch)
+    stores.attempts.write(job.id, token(job), Batch(number=2, events=[log_event("INFO")] * 120))
+    return job.id
+
+
+def test_nothing_of_a_deleted_job_is_left(stores: Stores, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deletion, "SLICE", 50)  # several slices in every table
+    kept = filled(stores, "kept")
+    before = rows(database)
+    lost = filled(stores, "lost")
+    job = stores.jobs.get(lost)
+    assert rows(database).keys() == before.keys()
+    stores.jobs.delete(lost)
+    assert rows(database) == before
+    assert stores.history.event_seqs([kept, lost]).keys() == {kept}
+    with pytest.raises(JobNotFoundError):
+        stores.jobs.delete(lost)
+    with pytest.raises(LeaseLostError):
+        stores.attempts.write(lost, token(job), Batch(number=3, events=[log_event("INFO")]))
+    assert rows(database) == before
+    stores.jobs.delete(kept)
+    assert rows(database) == {}
+
+
+def test_a_deletion_cut_short_is_finished_later(
+    stores: Stores, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = filled(stores, "lost")
+
+    def crash(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr("heimdall.store.jobs.delete_slice", crash)
+        with pytest.raises(KeyboardInterrupt):
+            stores.jobs.delete(lost)
+    assert stores.jobs.page(JobFilter()).total == 0  # nobody sees it any more
+    assert rows(database)["points"] == 501
+    stores.jobs.sweep_deleted()
+    assert rows(database) == {}

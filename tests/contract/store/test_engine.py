@@ -1,0 +1,116 @@
+"""Opening a database: which addresses, which settings, and what its failures look like."""
+
+import sqlite3
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
+
+from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
+from heimdall.store import Database, open_database, open_stores
+from heimdall.store.tables import training_jobs
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nonsense", "mysql://host/name", "sqlite://", "sqlite:///:memory:", "sqlite+aiosqlite:///x.db"]
+)
+def test_other_addresses_are_refused(url: str) -> None:
+    with pytest.raises(DatabaseRefusedError):
+        open_database(url)
+
+
+def test_all_forms_of_postgresql_are_taken() -> None:
+    for url in ("postgresql://ada:secret@host/name", "postgresql+psycopg://ada:secret@host/name"):
+        database = open_database(url)
+        assert database.dialect == "postgresql"
+        assert "secret" not in str(database.url)
+        database.close()
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs"])
+def test_sqlite_on_a_network_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def partitions(**_: bool) -> list[SimpleNamespace]:
+        return mounts
+
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
+    monkeypatch.setattr(psutil, "disk_partitions", partitions)
+    with pytest.raises(DatabaseRefusedError, match=kind):
+        open_database(f"sqlite:///{tmp_path}/heimdall.db")
+
+
+def test_sqlite_is_set_up_to_lose_nothing(sqlite_url: str) -> None:
+    database = open_database(sqlite_url)
+    for engine in (database.writer, database.reader):
+        with engine.connect() as connection:
+            values = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "query_only")
+            }
+        assert values == {
+            "journal_mode": "wal",
+            "synchronous": 2,  # FULL
+            "foreign_keys": 1,
+            "busy_timeout": 10_000,
+            "query_only": int(engine is database.reader),
+        }
+    database.close()
+
+
+def test_readers_cannot_write(database: Database) -> None:
+    with pytest.raises(DBAPIError), database.reader.begin() as connection:
+        connection.execute(text("DELETE FROM workers"))
+
+
+def test_a_reader_sees_one_moment_and_waits_for_nobody(database: Database) -> None:
+    stores = open_stores(database)
+    with database.writer.begin() as writing:
+        writing.execute(text("DELETE FROM workers"))
+        assert stores.jobs.counts()["pending"] == 0
+
+
+def test_the_writer_holds_the_lock_from_its_first_statement(sqlite_url: str) -> None:
+    database = open_database(sqlite_url)
+    with database.writer.begin() as writing:
+        writing.execute(select(training_jobs.c.id))  # a read only
+        other = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), timeout=0)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        other.close()
+    database.close()
+
+
+def test_a_database_that_is_away_is_said_to_be_so(tmp_path: Path) -> None:
+    for url in ("postgresql://root@127.0.0.1:1/none", f"sqlite:///{tmp_path}/no/such/folder.db"):
+        database = open_database(url)
+        with pytest.raises(UnavailableError):
+            open_stores(database).jobs.counts()
+        with pytest.raises(UnavailableError):
+            open_stores(database).jobs.dispatch("a", "b")
+        database.close()
+
+
+def test_a_defect_is_not_called_an_outage(database: Database) -> None:
+    with pytest.raises(DBAPIError):
+        database.write(lambda connection: connection.execute(text("SELECT * FROM no_such_table")))
+
+
+def test_a_deadlock_is_tried_again(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    tries: list[int] = []
+
+    def work(connection: Connection) -> str:
+        tries.append(1)
+        if len(tries) < 3:
+            connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
+        return "done"
+
+    assert database.write(work) == "done"
+    assert len(tries) == 3
+    database.close()
+
+
+def test_describe_hides_the_password(database: Database) -> None:
+    assert database.describe().startswith(("SQLite 3.", "PostgreSQL 1"))

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.worker.place import PRELOAD, Gate, Place, wait_until
 
 from heimdall.artifacts import LocalArtifacts
 from heimdall.store import open_database, open_stores, prepare
 from heimdall.wake import InProcessWake
 from heimdall.worker.processes import ForkServer
+from tests.worker.place import PRELOAD, Gate, Place, wait_until
 
 
 @pytest.fixture(scope="session")

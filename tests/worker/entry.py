@@ -4,12 +4,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tests.worker.trainers import find_spec
-
 from heimdall.artifacts import LocalArtifacts
 from heimdall.store import open_database, open_stores
 from heimdall.wake import DataVersionSignal
 from heimdall.worker.run import Pace, run_attempt
+from tests.worker.trainers import find_spec
 
 
 def run_job(payload: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ FAST = Patience(
     terminate_seconds=0.5,
     drain_seconds=5.0,
     exit_seconds=0.5,
+    stopped_seconds=1.0,
 )
 PACE = {"beat_seconds": 0.2, "look_seconds": 0.1, "flush_seconds": 0.05, "dataset_lease_seconds": 1.0}
 PRELOAD = ["numpy", "sqlalchemy.dialects.sqlite", "heimdall.store", "heimdall.worker.run", "tests.worker.entry"]

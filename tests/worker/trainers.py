@@ -8,19 +8,30 @@ import logging
 import os
 import resource
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from heimdall.domain.errors import InvalidConfigError, InvalidInputError
-from heimdall.sdk import EpochReport, TrainerSpec, TrainingContext
+from heimdall.sdk import EpochReport, StopTraining, TrainerSpec, TrainingContext
 
 Mishap = Literal[
-    "none", "raise", "config", "exit", "segfault", "memory", "deaf", "print", "hold", "stop_itself", "full_disk"
+    "none",
+    "raise",
+    "config",
+    "exit",
+    "segfault",
+    "memory",
+    "deaf",
+    "print",
+    "stop_itself",
+    "full_disk",
+    "stop_with_lock",
 ]
 
 NUM_BATCHES = 5
@@ -189,13 +200,13 @@ def print_much(context: TrainingContext) -> None:
     print("no end", end="")  # noqa: T201
 
 
-def hold_interpreter(context: TrainingContext) -> None:
-    ctypes.PyDLL(None).usleep(1_500_000)
+def stop_with_lock(context: TrainingContext) -> None:
+    connection = sqlite3.connect(os.environ["TEST_DATABASE_URL"].removeprefix("sqlite:///"), isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def stop_itself(context: TrainingContext) -> None:
-    from heimdall.sdk import StopTraining  # noqa: PLC0415
-
     raise StopTraining
 
 
@@ -212,8 +223,8 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
     "memory": exhaust_memory,
     "deaf": be_deaf,
     "print": print_much,
-    "hold": hold_interpreter,
     "stop_itself": stop_itself,
+    "stop_with_lock": stop_with_lock,
     "full_disk": carry_on,
 }
 
@@ -266,7 +277,3 @@ def find_spec(kind: str) -> TrainerSpec:
         return SPECS[kind]
     except KeyError:
         raise InvalidInputError(f"There is no trainer of kind {kind!r}.") from None
-
-
-def plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))

@@ -52,7 +52,10 @@ class Recovery:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(self._look_seconds):
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                logger.exception("Recovery failed once and goes on")
 
     def look(self) -> None:
         """Hand out pending jobs, then judge the running ones."""
@@ -93,7 +96,7 @@ class Recovery:
             return
         if now - self._trusted_since < self._lease_seconds:
             return
-        for job_id, watched in seen.items():
+        for job_id, watched in list(seen.items()):
             if now - watched.changed_at >= self._lease_seconds:
                 self._lose(job_id, watched)
 

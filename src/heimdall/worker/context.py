@@ -5,7 +5,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -209,6 +209,8 @@ class WorkerContext:
 
     def finish_epoch(self, report: EpochReport) -> None:
         self._stop_on_failure()
+        with suppress(OSError):  # only makes the message after a crash more exact
+            self._parts.files.epoch.write_text(str(report.epoch), "ascii")
         self._parts.checkpoints.save(report)
 
     def pause_point(self) -> None:

@@ -12,6 +12,7 @@ class AttemptFiles:
         stem = data_dir / "attempts" / f"{job_id}-{attempt}"
         self.output = stem.with_name(f"{stem.name}.out")  # what the process prints
         self.mark = stem.with_name(f"{stem.name}.mark")  # how much of it is stored as log lines
+        self.epoch = stem.with_name(f"{stem.name}.epoch")  # the newest epoch trained, saved or not
         self.note = stem.with_name(f"{stem.name}.json")  # what a later slots loop must know
         self.spool = stem.with_name(f"{stem.name}.spool")  # batches that wait for the database
         self.scratch = stem.with_name(f"{stem.name}.scratch")
@@ -22,8 +23,14 @@ class AttemptFiles:
         except (FileNotFoundError, ValueError, KeyError):
             return []
 
+    def noted_epoch(self) -> int:
+        try:
+            return int(self.epoch.read_text("ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
+
     def remove(self) -> None:
-        for file in (self.output, self.mark, self.note, self.spool):
+        for file in (self.output, self.mark, self.epoch, self.note, self.spool):
             file.unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
 

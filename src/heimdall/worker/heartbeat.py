@@ -63,6 +63,7 @@ class Heartbeat:
     def close(self) -> None:
         self._is_closed = True
         self._bell.set()
+        self._thread.join()
 
     def _work(self) -> None:
         while not self._is_closed:

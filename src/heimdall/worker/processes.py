@@ -95,6 +95,13 @@ class JobProcess:
             end_session(self.pid)
             send_signal(self.pid, signal.SIGKILL)
 
+    def is_stopped(self) -> bool:
+        """Whether a signal has halted it (a debugger's hold is another state)."""
+        try:
+            return not self.has_ended and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
+        except psutil.NoSuchProcess:
+            return False
+
     def watch(self) -> None:
         """Notice the end of a process that is not a child of ours."""
         threading.Thread(target=self._wait_for_stranger, name=f"watch-{self.pid}", daemon=True).start()

@@ -33,6 +33,7 @@ class Patience:
     cancel_seconds: float = 10.0  # for a cancelled batch to end, then SIGTERM
     terminate_seconds: float = 5.0  # after SIGTERM, then SIGKILL
     drain_seconds: float = 10.0  # for jobs to hand themselves back when the loop stops
+    stopped_seconds: float = 15.0  # for a process stopped by a signal to be continued
     exit_seconds: float = 3.0  # for a process to leave after its attempt gave up the lease
 
 
@@ -50,6 +51,7 @@ class Running:
     is_recorded: bool = True  # the attempt's row names the process
     cancel_seen_at: float | None = None
     lease_gone_at: float | None = None
+    stopped_at: float | None = None
 
 
 class SlotsLoop:
@@ -107,17 +109,15 @@ class SlotsLoop:
 
     def run(self) -> None:
         self._has_begun = True
-        listener = threading.Thread(target=self._listen, name="slots-wake", daemon=True)
-        listener.start()
+        threading.Thread(target=self._listen, name="slots-wake", daemon=True).start()
         try:
             while not self._stopping.is_set():
-                self.step()
+                self._step_safely()
                 self._bell.wait(self._patience.look_seconds)
                 self._bell.clear()
             self._drain()
         finally:
             self._server.close()
-            listener.join(timeout=2.0)
             self._finished.set()
 
     def stop(self) -> None:
@@ -130,6 +130,12 @@ class SlotsLoop:
     def ring(self) -> None:
         """Look now."""
         self._bell.set()
+
+    def _step_safely(self) -> None:
+        try:
+            self.step()
+        except Exception:
+            logger.exception("The slots loop failed once and goes on")
 
     def step(self) -> None:
         """Everything the loop does between two waits. A database that is away only delays it."""
@@ -154,6 +160,22 @@ class SlotsLoop:
         while not self._stopping.is_set():
             if self._wake.wait(1.0):
                 self._bell.set()
+            self._end_stopped()
+
+    def _end_stopped(self) -> None:
+        """End processes that were stopped for a whole lease: one may hold SQLite's lock, which stops everybody.
+
+        Not in `step`, which waits for that very lock.
+        """
+        now = time.monotonic()
+        for running in list(self._running.values()):
+            if not running.process.is_stopped():
+                running.stopped_at = None
+                continue
+            running.stopped_at = running.stopped_at or now
+            if now - running.stopped_at >= self._patience.stopped_seconds:
+                logger.warning("The process of job %s stands still and is ended", running.job_id)
+                running.process.kill()
 
     def _keep_server(self) -> None:
         now = time.monotonic()
@@ -318,7 +340,11 @@ class SlotsLoop:
         if self._stopping.is_set():
             self._release(job, running)
             return
-        verdict = judge(running.process.status, job, is_memory_exhausted=running.memory.have_risen())
+        verdict = judge(
+            running.process.status,
+            epoch=max(job.current_epoch, running.files.noted_epoch()) + 1 if job.total_epochs else None,
+            is_memory_exhausted=running.memory.have_risen(),
+        )
         logger.warning("Job %s (process %d): %s", job.id, running.process.pid, verdict.message)
         if verdict.is_lost:
             self._lose(job.id, running.token, running.files)

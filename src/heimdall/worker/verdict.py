@@ -5,7 +5,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from heimdall.domain.job import Job, Reason
+from heimdall.domain.job import Reason
 
 STOPPED_FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM})
 
@@ -19,8 +19,9 @@ class Verdict:
     message: str
 
 
-def judge(status: int | None, job: Job, *, is_memory_exhausted: bool) -> Verdict:
+def judge(status: int | None, *, epoch: int | None, is_memory_exhausted: bool) -> Verdict:
     """`status` is the raw wait status, None when nobody could collect it (the server died meanwhile)."""
+    when = f" in epoch {epoch}" if epoch else ""
     if status is None:
         return Verdict(True, Reason.WORKER_LOST, "the job's process is gone")
     if os.WIFSIGNALED(status):
@@ -30,8 +31,8 @@ def judge(status: int | None, job: Job, *, is_memory_exhausted: bool) -> Verdict
             return Verdict(False, Reason.OUT_OF_MEMORY, message)
         if number in STOPPED_FROM_OUTSIDE:
             return Verdict(True, Reason.WORKER_LOST, f"the job's process was ended by {signal_name(number)}")
-        return Verdict(False, Reason.CRASHED, f"trainer ended with {signal_name(number)}{_in_epoch(job)}")
-    return Verdict(False, Reason.CRASHED, f"trainer exited with code {os.WEXITSTATUS(status)}{_in_epoch(job)}")
+        return Verdict(False, Reason.CRASHED, f"trainer ended with {signal_name(number)}{when}")
+    return Verdict(False, Reason.CRASHED, f"trainer exited with code {os.WEXITSTATUS(status)}{when}")
 
 
 def signal_name(number: int) -> str:
@@ -39,10 +40,6 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _in_epoch(job: Job) -> str:
-    return f" in epoch {min(job.current_epoch + 1, job.total_epochs)}" if job.total_epochs else ""
 
 
 class MemoryKills:

@@ -84,6 +84,7 @@ class Writer:
         self._number = 0
         self._is_hurried = False
         self._has_ended = False
+        self._is_abandoned = False
         self._is_last = False
         self._retry_at = 0.0
         self._next_live_at = 0.0
@@ -128,9 +129,14 @@ class Writer:
         self._is_last = self._is_last or is_last
         self.wait_for(self.submit(Part()))
 
+    def abandon(self) -> None:
+        """End the thread; what is not stored yet is not stored."""
+        self._is_abandoned = True
+        self._thread.join()
+
     def _work(self) -> None:
         try:
-            while True:
+            while not self._is_abandoned:
                 self._rest()
                 self._collect()
                 self._store()

@@ -1,0 +1,68 @@
+"""The dataset named `default`: made once, by whichever job is there, and never changed under a job."""
+
+import os
+import signal
+
+from heimdall.domain.dataset import DatasetStatus
+from heimdall.domain.job import Phase, Reason, Status
+from tests.worker.place import Gate, Place, wait_until
+
+
+def test_the_first_job_makes_it_and_others_wait(place: Place, gate: Gate) -> None:
+    place.dataset_gate = gate.path
+    with place.working(slots=2):
+        jobs = [place.submit(epochs=1, needs_dataset=True) for _ in range(2)]
+        gate.wait_for(0)
+        wait_until(lambda: all(place.stores.jobs.get(job.id).phase is Phase.PREPARING_DATA for job in jobs))
+        gate.open(0)
+        jobs = [place.wait(job) for job in jobs]
+    assert [job.status for job in jobs] == [Status.COMPLETED, Status.COMPLETED]
+    datasets, total = place.stores.datasets.page(limit=10, offset=0)
+    assert total == 1
+    assert {job.dataset_id for job in jobs} == {datasets[0].id}
+    assert datasets[0].sha256 == jobs[0].manifest["dataset_sha256"]
+    progress = [event for job in jobs for event in place.events(job, "dataset:generation_progress")]
+    assert progress[-1]["data"]["progress_percent"] == 100.0
+
+
+def test_a_waiting_job_takes_over_from_a_lost_one(place: Place, gate: Gate) -> None:
+    place.dataset_gate = gate.path
+    with place.working(slots=2) as loop:
+        first = place.submit(epochs=1, needs_dataset=True, max_restarts=0)
+        gate.wait_for(0)
+        gate.forget(0)
+        second = place.submit(epochs=1, needs_dataset=True)
+        wait_until(lambda: place.stores.jobs.get(second.id).phase is Phase.PREPARING_DATA)
+        os.kill(loop.pids[first.id], signal.SIGKILL)
+        gate.wait_for(0)
+        gate.open(0)
+        assert place.wait(second).status is Status.COMPLETED
+        assert place.wait(first).reason is Reason.RESTARTS_EXHAUSTED
+
+
+def test_a_job_that_makes_or_awaits_data_obeys_a_cancel(place: Place, gate: Gate) -> None:
+    place.dataset_gate = gate.path
+    with place.working(slots=2):
+        maker = place.submit(epochs=1, needs_dataset=True)
+        gate.wait_for(0)
+        waiter = place.submit(epochs=1, needs_dataset=True)
+        wait_until(lambda: place.stores.jobs.get(waiter.id).phase is Phase.PREPARING_DATA)
+        for job in (waiter, maker):
+            place.stores.jobs.cancel(job.id)
+            assert place.wait(job, timeout=2.0).status is Status.CANCELLED
+    dataset = place.stores.datasets.find("default")
+    assert dataset is not None
+    assert (dataset.status, dataset.lease_token) == (DatasetStatus.GENERATING, None)
+
+
+def test_other_samples_under_the_same_name_are_refused(place: Place, gate: Gate) -> None:
+    with place.working() as loop:
+        job = place.submit(epochs=2, needs_dataset=True, gate=gate.path)
+        gate.open(1)
+        gate.wait_for(2)
+        with place.database.writer.begin() as connection:
+            connection.exec_driver_sql("UPDATE datasets SET sha256 = 'other'")
+        os.kill(loop.pids[job.id], signal.SIGKILL)
+        job = place.wait(job)
+    assert (job.status, job.reason) == (Status.FAILED, Reason.INVALID_CONFIG)
+    assert "other" in (job.error_message or "")

@@ -1,0 +1,72 @@
+"""Hears what is asked within the look, and notices code that holds the interpreter."""
+
+import ctypes
+from collections.abc import Iterator
+
+import pytest
+
+from heimdall.domain.attempt import WorkerInfo
+from heimdall.domain.job import Job, Requested
+from heimdall.wake import PollingSignal
+from heimdall.worker.heartbeat import Heartbeat, InterpreterWatchdog
+from heimdall.worker.stopping import StopFlag
+from tests.worker.place import Place, wait_until
+
+
+class Bench:
+    def __init__(self, place: Place, job: Job) -> None:
+        self.stop = StopFlag()
+        self.heartbeat = Heartbeat(
+            place.stores.attempts,
+            job.id,
+            job.lease_token or "",
+            stop=self.stop,
+            changes=PollingSignal(0.0),
+            beat_seconds=0.05,
+            look_seconds=0.02,
+        )
+        self.heartbeat.start()
+
+
+@pytest.fixture
+def job(place: Place) -> Job:
+    place.submit()
+    job = place.stores.attempts.claim(WorkerInfo(name="w", host="h", slots=1), free_gpus=0)
+    assert job is not None
+    return job
+
+
+@pytest.fixture
+def bench(place: Place, job: Job) -> Iterator[Bench]:
+    bench = Bench(place, job)
+    yield bench
+    bench.heartbeat.close()
+
+
+def test_it_beats_and_hears(place: Place, job: Job, bench: Bench) -> None:
+    wait_until(lambda: place.stores.jobs.get(job.id).heartbeat >= 3)
+    place.stores.jobs.request(job.id, Requested.PAUSE)
+    wait_until(lambda: bench.stop.requested is Requested.PAUSE)
+    assert not bench.stop.is_set
+    place.stores.jobs.cancel(job.id)
+    wait_until(lambda: bench.stop.is_set)
+
+
+def test_a_lost_lease_stops_the_training(place: Place, job: Job, bench: Bench) -> None:
+    place.stores.attempts.lose(job.id, job.lease_token or "", heartbeat=None, cause="test")
+    wait_until(lambda: bench.stop.is_lease_lost)
+    assert bench.stop.is_set
+
+
+def test_a_held_interpreter_is_told_of_with_its_stack() -> None:
+    messages: list[str] = []
+    watchdog = InterpreterWatchdog(messages.append, limit_seconds=0.1)
+    watchdog.expect_return(0.0)
+    ctypes.PyDLL(None).usleep(300_000)  # holds the interpreter lock, unlike CDLL
+    watchdog.returned()
+    watchdog.expect_return(0.0)
+    watchdog.returned()
+    watchdog.close()
+    assert len(messages) == 1
+    assert "The interpreter was held for 0." in messages[0]
+    assert "test_a_held_interpreter_is_told_of_with_its_stack" in messages[0]

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
@@ -44,7 +44,8 @@ class Socket:
 
 @contextmanager
 def open_socket(port: int, path: str, **options: Any) -> Generator[Socket]:
-    with connect(f"ws://localhost:{port}{path}", **options) as connection:
+    connection = cast("ClientConnection", connect(f"ws://localhost:{port}{path}", **options))
+    with connection:
         yield Socket(connection)
 
 

@@ -1,6 +1,5 @@
 """Listing and downloading the files of a job."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +14,7 @@ CONTENT = bytes(range(256)) * 20_000  # more than one chunk
 
 
 @pytest.fixture(scope="module")
-def owner(api: Api, installation: Installation) -> Iterator[Run]:
+def owner(api: Api, installation: Installation) -> Run:
     run = installation.worker.claim_job(api.submit())
     run.save("predictions.parquet", CONTENT, ArtifactType.PREDICTIONS)
     run.save("notes/ä b.txt", b"text", ArtifactType.OTHER)

@@ -26,9 +26,19 @@ def test_generation_is_a_job(api: Api) -> None:
     job = api.client.get(body["status_url"]).json()["job"]
     assert (job["kind"], job["total_epochs"], job["status"]) == ("synthetic", 0, "queued")
     dataset = api.get(f"/synthetic/datasets/{body['dataset_id']}").json()
-    assert set(dataset) == set(
-        "id name description status num_samples config quality size_bytes sha256 created_at job_id".split()
-    )
+    assert set(dataset) == {
+        "id",
+        "name",
+        "description",
+        "status",
+        "num_samples",
+        "config",
+        "quality",
+        "size_bytes",
+        "sha256",
+        "created_at",
+        "job_id",
+    }
     assert (dataset["status"], dataset["description"], dataset["job_id"]) == ("generating", "for tests", job["id"])
 
 

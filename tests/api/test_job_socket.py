@@ -14,11 +14,21 @@ from tests.api.live_server import serve
 from tests.api.sockets import log_of, open_socket, submit
 from tests.api.worker import Run
 
-
-STATUS_FIELDS = set(
-    "event job_id status current_epoch total_epochs progress_percent metrics requested phase eta_seconds "
-    "error_message timestamp seq".split()
-)
+STATUS_FIELDS = {
+    "event",
+    "job_id",
+    "status",
+    "current_epoch",
+    "total_epochs",
+    "progress_percent",
+    "metrics",
+    "requested",
+    "phase",
+    "eta_seconds",
+    "error_message",
+    "timestamp",
+    "seq",
+}
 
 
 def test_status_messages_follow_the_job_to_its_end(port: int, installation: Installation) -> None:

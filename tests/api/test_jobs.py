@@ -12,14 +12,55 @@ from tests.api.client import Api, problem_of
 from tests.api.installation import Installation
 from tests.api.worker import Run
 
-JOB_FIELDS = set(
-    "id job_name kind status requested phase reason priority tags notes parent_job_id created_at started_at "
-    "completed_at updated_at config current_epoch total_epochs progress_percent eta_seconds train_loss val_loss "
-    "train_accuracy val_accuracy learning_rate metrics best_epoch best_val_loss checkpoint_path "
-    "pause_checkpoint_path onnx_model_path mlflow_run_id error_message warnings dataset_id dataset_size train_samples "
-    "val_samples model_architecture celery_task_id worker attempt restarts max_restarts heartbeat_at event_seq "
-    "websocket_url".split()
-)
+JOB_FIELDS = {
+    "id",
+    "job_name",
+    "kind",
+    "status",
+    "requested",
+    "phase",
+    "reason",
+    "priority",
+    "tags",
+    "notes",
+    "parent_job_id",
+    "created_at",
+    "started_at",
+    "completed_at",
+    "updated_at",
+    "config",
+    "current_epoch",
+    "total_epochs",
+    "progress_percent",
+    "eta_seconds",
+    "train_loss",
+    "val_loss",
+    "train_accuracy",
+    "val_accuracy",
+    "learning_rate",
+    "metrics",
+    "best_epoch",
+    "best_val_loss",
+    "checkpoint_path",
+    "pause_checkpoint_path",
+    "onnx_model_path",
+    "mlflow_run_id",
+    "error_message",
+    "warnings",
+    "dataset_id",
+    "dataset_size",
+    "train_samples",
+    "val_samples",
+    "model_architecture",
+    "celery_task_id",
+    "worker",
+    "attempt",
+    "restarts",
+    "max_restarts",
+    "heartbeat_at",
+    "event_seq",
+    "websocket_url",
+}
 UNKNOWN_IDS = [str(uuid4()), "nonsense", "0", "x" * 5000, "00000000-0000-0000-0000-00000000000g", "%20", "é"]
 
 

@@ -46,8 +46,8 @@ def test_a_watcher_of_everything_that_does_not_read_is_closed(port: int, install
         slow.until("connected")
         slow.send({"event": "subscribe", "events": ["training:metrics"]})
         slow.until("subscribed")
-        run.flood(NUM_EVENTS, EVENT_CHARACTERS)
         everything = installation.app.state.hub.everything
+        run.flood(NUM_EVENTS, EVENT_CHARACTERS)
         assert everything.window.newest - everything.window.base < 500  # what is kept for all readers together
         slow.rest()
         assert slow.close_code == 4408

@@ -12,7 +12,6 @@ from tests.api.sockets import log_of, submit
 from tests.api.worker import Run
 
 
-
 class Message:
     def __init__(self, block: str) -> None:
         self.fields: dict[str, str] = {}

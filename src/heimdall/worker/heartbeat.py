@@ -66,21 +66,25 @@ class Heartbeat:
         self._thread.join()
 
     def _work(self) -> None:
-        while not self._is_closed:
-            self._watchdog.expect_return(self._look_seconds)
-            self._bell.wait(self._look_seconds)
-            self._bell.clear()
-            self._watchdog.returned()
-            try:
-                self._step()
-            except UnavailableError as error:
-                if not self._is_away:
-                    logger.warning("The heartbeat cannot reach the database and tries on: %s", error)
-                self._is_away = True
-            except LeaseLostError:
-                self._stop.lose_lease()
-                return
-        self._watchdog.close()
+        try:
+            while not self._is_closed:
+                self._watchdog.expect_return(self._look_seconds)
+                self._bell.wait(self._look_seconds)
+                self._bell.clear()
+                self._watchdog.returned()
+                self._try_step()
+        except LeaseLostError:
+            self._stop.lose_lease()
+        finally:
+            self._watchdog.close()
+
+    def _try_step(self) -> None:
+        try:
+            self._step()
+        except UnavailableError as error:
+            if not self._is_away:
+                logger.warning("The heartbeat cannot reach the database and tries on: %s", error)
+            self._is_away = True
 
     def _step(self) -> None:
         now = time.monotonic()

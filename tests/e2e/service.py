@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import psutil
 
 HEIMDALL = Path(sys.executable).with_name("heimdall")
 T = TypeVar("T")
@@ -110,6 +111,16 @@ class RunningService:
     def wait_ended(self, job_id: str, *, seconds: float = 180) -> dict[str, Any]:
         return self.wait_job(job_id, lambda job: job["status"] in ENDED, seconds=seconds, what="the job has ended")
 
+    def kill_job(self, job_id: str) -> bool:
+        """SIGKILL to the job's process, when it has one."""
+        pid = self.job_processes().get(job_id)
+        return pid is not None and _kill(pid)
+
+    def kill_fork_server(self) -> bool:
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children()
+        return any(_kill(child.pid) for child in children if child.cmdline()[:1] == ["heimdall fork-server"])
+
     def events(self, job_id: str) -> list[dict[str, Any]]:
         """The whole log of a job."""
         found: list[dict[str, Any]] = []
@@ -129,3 +140,11 @@ class RunningService:
             if title.startswith("heimdall run-job "):
                 found[title.split()[2]] = int(pid)
         return found
+
+
+def _kill(pid: int) -> bool:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True

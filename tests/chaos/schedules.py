@@ -1,0 +1,117 @@
+"""What may happen to a job, and when."""
+
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hypothesis import strategies as st
+
+from tests.e2e.service import ENDED, RunningService, wait_until
+
+EPOCHS = 12
+
+
+class Disturbance(StrEnum):
+    PAUSE = "pause and resume"
+    KILL_TRAINER = "kill -9 the job's process"
+    KILL_SERVER = "kill -9 the server (API and slots loop)"
+    KILL_BOTH = "kill -9 the job's process and its server"
+    RESTART_SERVER = "stop and start the server"
+    KILL_FORK_SERVER = "kill -9 the fork server"
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """`disturbance` comes `delay_seconds` after `after_epoch` epochs are complete."""
+
+    disturbance: Disturbance
+    after_epoch: int
+    delay_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One corner of the matrix, as config fields."""
+
+    model_architecture: str
+    num_workers: int
+    lr_scheduler: str
+
+    def config(self) -> dict[str, object]:
+        return {
+            "model_architecture": self.model_architecture,
+            "num_workers": self.num_workers,
+            "lr_scheduler": self.lr_scheduler,
+            "epochs": EPOCHS,
+            "batch_size": 16,
+            "warmup_epochs": 2,
+            "early_stop_patience": 6,
+            "early_stop_delta": 0.0,
+            "n_mels": 32,
+            "n_fft": 512,
+            "hop_length": 256,
+            "pretrained": False if self.model_architecture != "triangulation" else None,
+            "min_snr_db": 0.0,
+            "seed": 11,
+        }
+
+
+CASES = [
+    Case(architecture, num_workers, scheduler)
+    for architecture in ("triangulation", "convnext_atto")
+    for num_workers in (0, 2)
+    for scheduler in ("cosine", "step", "plateau")
+]
+BLOWS = st.builds(
+    Blow,
+    st.sampled_from(Disturbance),
+    after_epoch=st.integers(0, EPOCHS - 2),
+    delay_seconds=st.floats(0, 0.4),
+)
+SCHEDULES = st.lists(BLOWS, min_size=1, max_size=4).map(lambda blows: sorted(blows, key=lambda blow: blow.after_epoch))
+
+
+def strike(service: RunningService, job_id: str, blow: Blow) -> None:
+    """Wait for the moment and do it; a job that has ended meanwhile is left alone."""
+    service.wait_job(
+        job_id,
+        lambda job: job["current_epoch"] >= blow.after_epoch or job["status"] in ENDED,
+        seconds=180,
+        what=f"the job reaches epoch {blow.after_epoch}",
+    )
+    time.sleep(blow.delay_seconds)  # any moment of an epoch may be hit: the delay is drawn, not waited for
+    match blow.disturbance:
+        case Disturbance.PAUSE:
+            pause_and_resume(service, job_id)
+        case Disturbance.KILL_TRAINER:
+            service.kill_job(job_id)
+        case Disturbance.KILL_SERVER:
+            service.kill()
+            service.start(warm=False)
+        case Disturbance.KILL_BOTH:
+            service.kill_job(job_id)
+            service.kill()
+            service.start(warm=False)
+        case Disturbance.RESTART_SERVER:
+            service.stop()
+            service.start(warm=False)
+        case Disturbance.KILL_FORK_SERVER:
+            service.kill_fork_server()
+
+
+def pause_and_resume(service: RunningService, job_id: str) -> None:
+    """Pause as soon as the job runs; in its last epoch it completes instead."""
+
+    def asked() -> bool:
+        answer = service.api.post(f"/jobs/{job_id}/pause")
+        assert answer.status_code in {200, 409}, answer.text
+        return answer.status_code == 200 or service.job(job_id)["status"] in ENDED
+
+    wait_until(asked, seconds=90, what="the job can be paused")
+    job = service.wait_job(
+        job_id, lambda seen: seen["status"] == "paused" or seen["status"] in ENDED, what="the job pauses"
+    )
+    if job["status"] == "paused":
+        answer = service.api.post(f"/jobs/{job_id}/resume")
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["resume_epoch"] == job["current_epoch"] + 1

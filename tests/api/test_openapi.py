@@ -14,7 +14,7 @@ from heimdall.jobs.request import JobRequest
 from tests.api.installation import Installation
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
-ARGUMENTS = ["--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "7", "--mode", "all"]
+ARGUMENTS = ["--phases", "examples,coverage,fuzzing", "--max-examples", "3", "--seed", "7", "--mode", "all"]
 
 
 def document_of(port: int) -> dict[str, Any]:
@@ -80,6 +80,6 @@ def test_requests_made_from_the_document(port: int, installation: Installation, 
     command = [program, "run", file, "--url", f"http://localhost:{port}", "--checks", CHECKS, *ARGUMENTS]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
-    num_passed = re.search(r"([0-9]+) passed", done.stdout)
-    assert num_passed is not None
-    assert int(num_passed[1]) > 500
+    num_requests = re.search(r"([0-9]+) generated", done.stdout)
+    assert num_requests is not None
+    assert int(num_requests[1]) > 500

@@ -52,6 +52,11 @@ def run(arguments: list[str] | None) -> None:
     except HeimdallError as error:
         report(error, as_json="--json" in words)
         sys.exit(exit_code_of(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"heimdall: {error.filename}: {error.strerror}.", file=sys.stderr)  # a folder or file of the user's
+        sys.exit(ExitCode.FAILED)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
 

@@ -32,9 +32,9 @@ class DemoService:
 
     def __enter__(self) -> Self:
         """Raises: UnavailableError when the service does not come up, with what it said."""
+        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
-        self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         self._log_path = self._settings.data_dir / "demo.log"
         self._log = self._log_path.open("wb")
         self._process = _start(self._settings, self._port, self._log)

@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from tests.client.scripted import Request, ScriptedServer
 
 from heimdall.client import DownloadError, HeimdallClient, ServerUnreachableError
 from heimdall.domain.errors import ArtifactNotFoundError
+from tests.client.scripted import Request, ScriptedServer
 
 CONTENT = b"weights" * 50_000
 NAME = "checkpoints/best model.pth"

@@ -3,7 +3,6 @@
 import socket
 
 import pytest
-from tests.client.scripted import ScriptedServer
 
 from heimdall.client import HeimdallClient, RefusedError, ServerUnreachableError
 from heimdall.domain.errors import (
@@ -14,6 +13,7 @@ from heimdall.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
+from tests.client.scripted import ScriptedServer
 
 
 @pytest.mark.parametrize(

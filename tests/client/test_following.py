@@ -4,10 +4,10 @@ import threading
 from typing import Any
 
 import pytest
-from tests.client.scripted import Request, ScriptedServer
 
 from heimdall.client import HeimdallClient, ServerUnreachableError
 from heimdall.domain.errors import NotFoundError
+from tests.client.scripted import Request, ScriptedServer
 
 NAMES = {5: "training:completed"}
 

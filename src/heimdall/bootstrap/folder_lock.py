@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
-from heimdall.domain.errors import ConflictError
+from heimdall.domain.errors import StartRefusedError
 
 
 class FolderLock:
@@ -17,7 +17,7 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def __enter__(self) -> "FolderLock":
-        """Raises: ConflictError naming who holds the folder."""
+        """Raises: StartRefusedError naming who holds the folder."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -28,7 +28,7 @@ class FolderLock:
             message = (
                 f"The data folder {self._path.parent} is in use by {holder}; stop it or choose another --data-dir."
             )
-            raise ConflictError(message) from None
+            raise StartRefusedError(message) from None
         os.truncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
         self._descriptor = descriptor

@@ -20,7 +20,7 @@ from heimdall.bootstrap.configuration import configure_logging
 from heimdall.bootstrap.folder_lock import FolderLock
 from heimdall.bootstrap.installation import Installation, open_installation
 from heimdall.bootstrap.slots import open_slots
-from heimdall.domain.errors import InvalidInputError, UnavailableError
+from heimdall.domain.errors import StartRefusedError, UnavailableError
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import specs
 from heimdall.settings import LOOPBACK, Settings
@@ -127,7 +127,7 @@ def run_up(settings: Settings) -> int:
     """Serve until a signal. Raises: HeimdallError when the service cannot start."""
     configure_logging(settings)
     if not settings.is_loopback:
-        raise InvalidInputError(
+        raise StartRefusedError(
             f"Without tokens the service listens on loopback only, not on {settings.host}; put a proxy in front of it."
         )
     with ExitStack() as stack:
@@ -160,7 +160,7 @@ def _already_handled(number: int, frame: FrameType | None) -> None:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Raises: InvalidInputError when the address is taken or not ours."""
+    """Raises: StartRefusedError when the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -169,5 +169,5 @@ def listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         address = f"{settings.host}:{settings.port}"
-        raise InvalidInputError(f"Cannot listen on {address} ({error.strerror}); choose another --port.") from None
+        raise StartRefusedError(f"Cannot listen on {address} ({error.strerror}); choose another --port.") from None
     return listener

@@ -4,7 +4,14 @@ import json
 import sys
 from enum import IntEnum
 
-from heimdall.domain.errors import ConflictError, HeimdallError, InvalidInputError, NotFoundError, UnavailableError
+from heimdall.domain.errors import (
+    ConflictError,
+    HeimdallError,
+    InvalidInputError,
+    NotFoundError,
+    StartRefusedError,
+    UnavailableError,
+)
 
 
 class ExitCode(IntEnum):
@@ -21,6 +28,7 @@ _BY_ERROR: list[tuple[type[HeimdallError], ExitCode]] = [
     (NotFoundError, ExitCode.NOT_FOUND),
     (ConflictError, ExitCode.CONFLICT),
     (InvalidInputError, ExitCode.USAGE),
+    (StartRefusedError, ExitCode.USAGE),
     (UnavailableError, ExitCode.UNREACHABLE),
 ]
 

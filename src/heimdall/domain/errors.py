@@ -107,10 +107,16 @@ class CheckpointDamagedError(HeimdallError):
     code = "checkpoint_damaged"
 
 
-class DatabaseRefusedError(HeimdallError):
-    """The database cannot be used as it is; the message says what to do. The process ends with code 2."""
+class StartRefusedError(HeimdallError):
+    """The service cannot start like this; the message says what to do. The process ends with code 2."""
 
     status_code = 503
+    code = "start_refused"
+
+
+class DatabaseRefusedError(StartRefusedError):
+    """The database cannot be used as it is."""
+
     code = "database_refused"
 
 

@@ -141,7 +141,9 @@ class JobStore(Protocol):
 
     def counts(self) -> dict[str, int]: ...
 
-    def workers(self) -> list[WorkerRow]: ...
+    def workers(self) -> list[WorkerRow]:
+        """Those heard within the last 30 s."""
+        ...
 
 
 class AttemptStore(Protocol):

@@ -1,5 +1,6 @@
 """FakeContext, tried with a trainer that has no library: it sums numbers."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -90,10 +91,7 @@ def test_a_checkpoint_that_cannot_be_written_fails_the_trainer(tmp_path: Path) -
         raise OSError("disk full")
 
     context = context_of(tmp_path)
-    report = report_of(1, 1.0)
-    context.finish_epoch(
-        EpochReport(**{name: getattr(report, name) for name in report.__slots__} | {"write_checkpoint": write})
-    )
+    context.finish_epoch(dataclasses.replace(report_of(1, 1.0), write_checkpoint=write))
     with pytest.raises(OSError, match="disk full"):
         context.drain()
 

@@ -8,9 +8,13 @@ from heimdall.trainers.synthetic.spec import GenerateConfig
 from heimdall.trainers.synthetic.train import generate_into
 
 
+def ignore_progress(current: int, total: int, message: str) -> None:
+    pass
+
+
 def generated(path: Path, num_samples: int, *, use_random_receivers: bool = True, seed: int = 5) -> DatasetFolder:
     config = GenerateConfig(name="test", num_samples=num_samples, use_random_receivers=use_random_receivers, seed=seed)
-    written = generate_into(path, config, progress=lambda *_: None, raise_if_stopped=lambda: None)
+    written = generate_into(path, config, progress=ignore_progress, raise_if_stopped=lambda: None)
     return DatasetFolder(id="dataset-1", name="test", path=path, sha256=written.sha256)
 
 

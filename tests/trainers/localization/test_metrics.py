@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heimdall.trainers.localization.geometry import EARTH_RADIUS_KM, from_plane, great_circle_km, to_plane
-from heimdall.trainers.localization.metrics import ELLIPSE_68, Positions, rmse, train_metrics, val_metrics
+from heimdall.trainers.localization.metrics import ELLIPSE_68, Positions, rmse, spread_of, train_metrics, val_metrics
 from heimdall.trainers.localization.spec import TrainingConfig
 
 
@@ -76,3 +76,16 @@ def test_without_a_part_all_its_figures_are_null() -> None:
     figures = val_metrics(None, TrainingConfig())
     assert figures.keys() == val_metrics(drawn(3), TrainingConfig()).keys()
     assert set(figures.values()) == {None}
+
+
+def test_spread_makes_the_ellipse_hold_68_percent() -> None:
+    rng = np.random.default_rng(4)
+    cholesky = np.stack([rng.uniform(1, 2, 9000), rng.normal(size=9000), rng.uniform(1, 2, 9000)], axis=-1)
+    first, second = rng.standard_t(4, size=(2, 9000))  # long tails
+    target = np.stack([cholesky[:, 0] * first, cholesky[:, 1] * first + cholesky[:, 2] * second], axis=-1)
+    mean = np.zeros((9000, 2))
+    spread = spread_of(mean, cholesky, target)
+    inside = (first**2 + second**2) / spread**2 <= ELLIPSE_68
+    assert inside.mean() == pytest.approx(0.68, abs=2e-4)
+    assert spread_of(mean, cholesky * spread, target) == pytest.approx(1.0)
+    assert spread_of(mean * np.nan, cholesky, target) == 1.0

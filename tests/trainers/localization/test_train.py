@@ -182,3 +182,9 @@ def test_a_missing_gpu_is_said_before_the_data_is_touched(tmp_path: Path, datase
     with pytest.raises(InvalidConfigError, match="accelerator"):
         run(context)
     assert context.phases == []
+
+
+def test_reported_ellipses_have_the_spread_of_the_best_epoch(finished: FakeContext) -> None:
+    spreads = [float(checkpoint.load(finished.checkpoint_path(e))["model_state_dict"]["spread"]) for e in (1, 2, 3)]
+    assert len(set(spreads)) == 3
+    assert all(0.1 < spread < 10 for spread in spreads)

@@ -1,3 +1,4 @@
+# pyright: reportUnknownMemberType=false
 import warnings
 
 import pytest

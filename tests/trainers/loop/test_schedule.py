@@ -8,7 +8,8 @@ from tests.trainers.loop.toy import ToyConfig
 
 
 def rates(**fields: Any) -> list[float]:
-    config = ToyConfig(**{"learning_rate": 1.0, **fields})
+    fields.setdefault("learning_rate", 1.0)
+    config = ToyConfig(**fields)
     return [learning_rate(config, epoch, 0) for epoch in range(1, config.epochs + 1)]
 
 

@@ -12,7 +12,7 @@ from transformers.models.convnext.modeling_convnext import ConvNextModel
 
 from heimdall.domain.errors import InvalidConfigError
 from heimdall.trainers.localization.data import NUM_FEATURES, SCALE_SNR_DB
-from heimdall.trainers.localization.triangulation import ReceiverSet
+from heimdall.trainers.localization.triangulation import Locator, ReceiverSet
 
 WIDTH = 64
 NUM_LAYERS = 2
@@ -34,7 +34,7 @@ SIZES: Mapping[str, Size] = {  # Liu et al. 2022, table 9; atto: the smallest of
 }
 
 
-class SpectrogramLocator(nn.Module):
+class SpectrogramLocator(Locator):
     """Spectrograms and features of receivers to a Gaussian over the transmitter's position."""
 
     def __init__(self, backbone: ConvNextModel, dropout_rate: float, *, freeze_backbone: bool) -> None:

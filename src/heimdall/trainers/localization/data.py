@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -127,6 +127,12 @@ def _num_val(num_samples: int, validation_split: float) -> int:
     return min(max(round(num_samples * validation_split), 1), num_samples - 1)
 
 
+class SpectrogramSource(Protocol):
+    def take(self, indexes: Indexes) -> npt.NDArray[np.float32]:
+        """[K, height, width] of the K detecting receivers of these samples, in order."""
+        ...
+
+
 class LocalizationSamples:
     """Samples of one split as batches.
 
@@ -146,7 +152,7 @@ class LocalizationSamples:
         area: Area,
         *,
         mirror_seed: int | None = None,
-        spectrograms: "Spectrograms | None" = None,
+        spectrograms: SpectrogramSource | None = None,
     ) -> None:
         self.indexes = indexes
         self._path = path

@@ -47,6 +47,18 @@ class Positions:
         return (offset * solved).sum(axis=-1) <= ELLIPSE_68
 
 
+def spread_of(mean: Floats, cholesky: Floats, target: Floats) -> float:
+    """By how much predicted standard deviations must be multiplied for the 68 % ellipse to hold 68 % of the targets.
+
+    Shapes: `mean` and `target` [samples, 2], `cholesky` [samples, 3] as (l_ee, l_ne, l_nn).
+    """
+    offset = target - mean
+    first = offset[:, 0] / cholesky[:, 0]
+    second = (offset[:, 1] - cholesky[:, 1] * first) / cholesky[:, 2]
+    spread = float(np.sqrt(np.quantile(first**2 + second**2, 0.68) / ELLIPSE_68))
+    return spread if np.isfinite(spread) and spread > 0.0 else 1.0
+
+
 def train_metrics(positions: Positions | None, config: MetricsConfig) -> dict[str, float | None]:
     if positions is None:
         return dict.fromkeys(("train_accuracy", "train_rmse"))

@@ -6,20 +6,21 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heimdall.sdk import TrainingContext
 from heimdall.trainers.localization.data import SCALE_KM, LocalizationSamples, Survey
 from heimdall.trainers.localization.metrics import Positions
-from heimdall.trainers.localization.triangulation import split_gaussian
+from heimdall.trainers.localization.triangulation import Locator
 from heimdall.trainers.loop import Arrays
 
 BATCH_SIZE = 256
 
 
 def outputs_of(batch: Mapping[str, Tensor], mean: Tensor, cholesky: Tensor) -> dict[str, Tensor]:
-    """What `positions_of` needs of a batch, as it came from the network."""
-    return {"index": batch["index"], "signs": batch["signs"], "mean": mean, "cholesky": cholesky}
+    """What an epoch's figures need of a batch, as it came from the network."""
+    kept = {name: batch[name] for name in ("index", "signs", "target")}
+    return {**kept, "mean": mean, "cholesky": cholesky}
 
 
 def positions_of(outputs: Arrays, survey: Survey) -> Positions:
@@ -41,7 +42,7 @@ def covariance_km2(cholesky: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]
     return np.stack([l_ee**2, l_ee * l_ne, l_ee * l_ne, l_ne**2 + l_nn**2], axis=-1).reshape(-1, 2, 2)
 
 
-def locate(model: nn.Module, samples: LocalizationSamples, survey: Survey, context: TrainingContext) -> Positions:
+def locate(model: Locator, samples: LocalizationSamples, survey: Survey, context: TrainingContext) -> Positions:
     """Positions of all samples, in their order. Stops when the context says so."""
     device = next(model.parameters()).device
     collected: list[dict[str, npt.NDArray[np.generic]]] = []
@@ -52,7 +53,7 @@ def locate(model: nn.Module, samples: LocalizationSamples, survey: Survey, conte
             stop = min(start + BATCH_SIZE, len(samples))
             arrays = samples.__getitems__([(0, index) for index in range(start, stop)])
             batch = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
-            outputs = outputs_of(batch, *split_gaussian(model(batch).float()))
+            outputs = outputs_of(batch, *model.predict(batch))
             collected.append({name: output.cpu().numpy() for name, output in outputs.items()})
     joined = {name: np.concatenate([outputs[name] for outputs in collected]) for name in collected[0]}
     return positions_of(joined, survey)

@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from transformers.models.convnext.modeling_convnext import ConvNextModel
@@ -10,10 +11,10 @@ from transformers.models.convnext.modeling_convnext import ConvNextModel
 from heimdall.sdk import TrainingContext
 from heimdall.trainers.localization.convnext import SpectrogramLocator, build_backbone, load_published
 from heimdall.trainers.localization.data import Indexes, LocalizationSamples, Survey
-from heimdall.trainers.localization.metrics import Positions, train_metrics, val_metrics
+from heimdall.trainers.localization.metrics import Positions, spread_of, train_metrics, val_metrics
 from heimdall.trainers.localization.predict import locate, outputs_of, positions_of
 from heimdall.trainers.localization.spec import TrainingConfig
-from heimdall.trainers.localization.triangulation import Triangulation, gaussian_nll, split_gaussian
+from heimdall.trainers.localization.triangulation import Locator, Triangulation, gaussian_nll, split_gaussian
 from heimdall.trainers.loop import Arrays, Metrics, Split, Step
 
 
@@ -36,8 +37,13 @@ class LocalizationTask:
         self._config = config
         self._architecture = architecture
         self.survey = survey
+        self.model: Locator = Locator()
 
     def build_model(self, *, is_fresh: bool) -> nn.Module:
+        self.model = self._build(is_fresh=is_fresh)
+        return self.model
+
+    def _build(self, *, is_fresh: bool) -> Locator:
         dropout_rate = self._config.dropout_rate
         if self._architecture == "triangulation":
             return Triangulation(dropout_rate)
@@ -64,18 +70,24 @@ class LocalizationTask:
 
     def step(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Step:
         mean, cholesky = split_gaussian(model(batch).float())
-        return Step(gaussian_nll(mean, cholesky, batch["target"]), outputs_of(batch, mean, cholesky))
+        loss = gaussian_nll(mean, cholesky, batch["target"])
+        if not model.training:
+            cholesky = cholesky * self.model.spread
+        return Step(loss, outputs_of(batch, mean, cholesky))
 
     def metrics(self, split: Split, outputs: Arrays | None) -> Metrics:
+        if split == "train" and outputs is not None:
+            spread = spread_of(*(outputs[name].astype(np.float64) for name in ("mean", "cholesky", "target")))
+            self.model.spread.fill_(spread)
         positions = None if outputs is None else positions_of(outputs, self.survey)
         measure = train_metrics if split == "train" else val_metrics
         return measure(positions, self._config)
 
-    def locate_all(self, model: nn.Module) -> dict[Split, tuple[Indexes, Positions]]:
+    def locate_all(self) -> dict[Split, tuple[Indexes, Positions]]:
         """Every sample of both splits, none of them mirrored."""
         splits: dict[Split, LocalizationSamples | None] = {"train": self.train_samples, "val": self.val_samples}
         return {
-            split: (samples.indexes, locate(model, samples.unmirrored(), self.survey, self._context))
+            split: (samples.indexes, locate(self.model, samples.unmirrored(), self.survey, self._context))
             for split, samples in splits.items()
             if samples is not None
         }

@@ -19,6 +19,7 @@ from heimdall.trainers.localization.data import (
     survey,
 )
 from heimdall.trainers.localization.spec import CONVNEXT_FIELDS, TrainingConfig
+from heimdall.trainers.localization.spectrograms import open_spectrograms
 from heimdall.trainers.localization.task import LocalizationTask
 from heimdall.trainers.loop import Loop, Trained
 from heimdall.trainers.machine import uses_gpu
@@ -85,7 +86,7 @@ def build_task(
     found: Survey,
     selection: Selection,
 ) -> LocalizationTask:
-    images = None if architecture == "triangulation" else open_spectrograms(context, folder, config)
+    images = None if architecture == "triangulation" else open_spectrograms(context, open_dataset(folder.path), config)
     train_samples = LocalizationSamples(
         folder.path, selection.train, found.area, mirror_seed=config.seed, spectrograms=images
     )
@@ -100,10 +101,6 @@ def build_task(
     )
 
 
-def open_spectrograms(context: TrainingContext, folder: DatasetFolder, config: TrainingConfig) -> Any:
-    raise InvalidConfigError("model_architecture: not yet")
-
-
 def save_files(
     context: TrainingContext, task: LocalizationTask, trained: Trained, *, folder: DatasetFolder, architecture: str
 ) -> None:
@@ -112,8 +109,8 @@ def save_files(
     best: dict[str, Any] | None = None
     if best_path is not None:
         best = checkpoint.load(best_path)
-        trained.model.load_state_dict(best["model_state_dict"])
-    export.save_predictions(context, task.locate_all(trained.model))
+        task.model.load_state_dict(best["model_state_dict"])
+    export.save_predictions(context, task.locate_all())
     export.save_config(context)
     metrics = {
         "epochs": trained.epoch,
@@ -125,7 +122,7 @@ def save_files(
     metadata = {
         "kind": "localization",
         "model_architecture": architecture,
-        "num_parameters": sum(parameter.numel() for parameter in trained.model.parameters()),
+        "num_parameters": sum(parameter.numel() for parameter in task.model.parameters()),
         "dataset": {"id": folder.id, "name": folder.name, "sha256": folder.sha256},
         "train_samples": len(task.train_samples),
         "val_samples": 0 if task.val_samples is None else len(task.val_samples),

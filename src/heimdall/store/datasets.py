@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from uuid import uuid4
 
-from sqlalchemy import Connection, RowMapping, delete, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, and_, delete, func, insert, or_, select, update
 
-from heimdall.domain.dataset import Dataset, DatasetResult, DatasetStatus
+from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
 from heimdall.domain.errors import ConflictError, DatasetNotFoundError, LeaseLostError
-from heimdall.domain.job import Status
+from heimdall.domain.job import Phase, Status
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import insert_if_new
 from heimdall.store.tables import dataset_unapproved, datasets, training_jobs
 
 UNFINISHED = (DatasetStatus.GENERATING, DatasetStatus.FAILED, DatasetStatus.CANCELLED)
 HOLDING = tuple(status for status in Status if status.holds_dataset)
+BEFORE_TRAINING = (Phase.STARTING, Phase.PREPARING_DATA, Phase.GENERATING)
 
 
 def dataset_of(row: RowMapping) -> Dataset:
@@ -119,11 +120,7 @@ class SqlDatasetStore:
         dataset = lock_dataset(connection, dataset_id)
         if dataset is None:
             raise DatasetNotFoundError(dataset_id)
-        jobs = training_jobs.c
-        holder = select(jobs.id, jobs.status).where(
-            jobs.status.in_(HOLDING), (jobs.dataset_id == dataset_id) | (jobs.id == dataset.job_id)
-        )
-        job = connection.execute(holder.limit(1)).one_or_none()
+        job = connection.execute(_holders(dataset).limit(1)).one_or_none()
         if job is not None:
             raise ConflictError(
                 f"Dataset {dataset_id} is used by job {job.id}, which is {job.status.value}; cancel that job first."
@@ -149,6 +146,20 @@ class SqlDatasetStore:
         marks = dataset_unapproved.c
         statement = select(marks.sample).where(marks.dataset_id == dataset_id).order_by(marks.sample)
         return list(connection.execute(statement).scalars())
+
+
+def _holders(dataset: Dataset) -> Select[str, Status]:
+    """Jobs that have not ended and need this dataset."""
+    jobs = training_jobs.c
+    needs = or_(
+        jobs.dataset_id == dataset.id,
+        jobs.id == dataset.job_id,
+        # Fixed by an attempt that was lost before it could say so in the job's own column.
+        jobs.manifest["dataset_id"].as_string() == dataset.id,
+    )
+    if dataset.name == DEFAULT_DATASET:  # a job may be reading it that will say so with its next batch
+        needs |= and_(jobs.status == Status.RUNNING, jobs.dataset_id.is_(None), jobs.phase.in_(BEFORE_TRAINING))
+    return select(jobs.id, jobs.status).where(jobs.status.in_(HOLDING), needs)
 
 
 def _lost(dataset_id: str) -> LeaseLostError:

@@ -1,6 +1,7 @@
 """JobStore: what callers do to jobs. Each method is one transaction."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -23,6 +24,7 @@ from heimdall.store.pages import page_of
 from heimdall.store.tables import attempts, checkpoints, workers
 
 CHANGEABLE = frozenset({"job_name", "notes", "tags", "priority"})
+WORKER_SILENCE = timedelta(seconds=30)  # ten announcements: a worker not heard for so long counts as gone
 PRIORITY_CHANGEABLE = (Status.PENDING, Status.QUEUED, Status.PAUSED)
 
 
@@ -231,7 +233,8 @@ class SqlJobStore:
     @reads
     def workers(self, connection: Connection) -> list[WorkerRow]:
         running = connection.execute(select(jobs.worker, jobs.id).where(jobs.status == Status.RUNNING)).all()
-        rows = connection.execute(select(workers).order_by(workers.c.name)).mappings()
+        is_live = workers.c.seen_at >= self.database.now() - WORKER_SILENCE
+        rows = connection.execute(select(workers).where(is_live).order_by(workers.c.name)).mappings()
         return [WorkerRow(**row, running=[job for name, job in running if name == row["name"]]) for row in rows]
 
     def _ask(self, connection: Connection, job: Job, requested: Requested | None, actor: str | None) -> Job:

@@ -2,18 +2,20 @@
 
 import base64
 import json
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from heimdall.domain.errors import InvalidInputError
-from heimdall.domain.job import Job
+from heimdall.domain.job import Job, Status
 from heimdall.domain.ports import JobFilter, JobPage
 from heimdall.store.change import job_of, jobs
 from heimdall.store.tables import job_tags, training_jobs
 
 SORTS = ("created_at", "updated_at", "job_name", "status", "val_loss", "priority")
+LARGEST_NUMBER = 2**63  # of a BIGINT column
 
 
 def page_of(connection: Connection, query: JobFilter) -> JobPage:
@@ -74,16 +76,33 @@ def _read_cursor(cursor: str, sort: str) -> tuple[Any, str]:
         if known_sort != sort or not isinstance(job_id, str):
             raise ValueError(cursor)
         return _typed(value, sort.removeprefix("-")), job_id
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise InvalidInputError(
             "The cursor does not belong to this list; start without one, with the same sort and filters."
         ) from None
 
 
 def _typed(value: Any, name: str) -> Any:
-    if name in {"created_at", "updated_at"}:
-        return datetime.fromisoformat(value)
-    expected = {"priority": int, "val_loss": (float, int, type(None))}.get(name, str)
-    if not isinstance(value, expected):
-        raise ValueError(value)
-    return value
+    """The value as the column's type; a cursor comes from outside and may hold anything. Raises: ValueError."""
+    match name, value:
+        case "created_at" | "updated_at", str():
+            return _moment(value)
+        case "priority", int() if not isinstance(value, bool) and abs(value) < LARGEST_NUMBER:
+            return value
+        case "val_loss", None:
+            return None
+        case "val_loss", float() if math.isfinite(value):
+            return value
+        case "status", str():
+            return Status(value)
+        case "job_name", str():
+            return value
+        case _:
+            raise ValueError(value)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.utcoffset() != timedelta(0):  # ours are UTC; another zone could also leave the calendar
+        raise ValueError(text)
+    return moment

@@ -81,6 +81,14 @@ def test_pulses_and_workers(stores: Stores) -> None:
     assert stores.jobs.workers() == []
 
 
+def test_a_worker_that_fell_silent_is_not_live(stores: Stores, clock: Clock) -> None:
+    stores.attempts.announce(WORKER)
+    clock.advance(seconds=29)
+    assert [worker.name for worker in stores.jobs.workers()] == [WORKER.name]
+    clock.advance(seconds=2)
+    assert stores.jobs.workers() == []
+
+
 def test_everything_is_refused_without_the_lease(stores: Stores) -> None:
     old = running(stores)
     assert stores.attempts.lose(old.id, token(old), heartbeat=None, cause="SIGKILL") is not None

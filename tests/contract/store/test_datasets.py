@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from heimdall.domain.attempt import Outcome
+from heimdall.domain.attempt import Batch, Outcome
 from heimdall.domain.dataset import DatasetResult, DatasetStatus
 from heimdall.domain.errors import ConflictError, DatasetNotFoundError, InvalidInputError, LeaseLostError
+from heimdall.domain.job import Phase, Status
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import IdempotencyKey, Stores
-from tests.contract.store.making import again, created, new_dataset, new_job, token
+from tests.contract.store.making import again, created, new_dataset, new_job, queued, running, token
 
 RESULT = DatasetResult(
     num_samples=10, quality={"snr_db": {"mean": 1.0}}, size_bytes=5, sha256="a", key="datasets/x", files=[{"name": "f"}]
@@ -75,6 +76,29 @@ def test_a_job_needs_a_ready_dataset_and_holds_it(stores: Stores) -> None:
     stores.jobs.cancel(job.id)
     assert stores.datasets.delete(dataset.id).key == "datasets/x"
     with pytest.raises(DatasetNotFoundError):
+        stores.datasets.delete(dataset.id)
+
+
+def test_a_running_job_holds_default_before_it_says_so(stores: Stores) -> None:
+    ready = {"status": "ready", "key": "datasets/x"}
+    default, other = (stores.datasets.open(new_dataset(name=name, **ready)) for name in ("default", "other"))
+    waiting = queued(stores)
+    job = running(stores)
+    with pytest.raises(ConflictError, match=job.id):
+        stores.datasets.delete(default.id)
+    stores.datasets.delete(other.id)
+    batch = Batch(number=1, summary={"phase": Phase.TRAINING})  # it trains on nothing of ours
+    stores.attempts.write(job.id, token(job), batch)
+    assert stores.datasets.delete(default.id).name == "default"
+    assert stores.jobs.get(waiting.id).status is Status.QUEUED  # it will make its own
+
+
+def test_a_lost_attempt_holds_what_it_had_fixed(stores: Stores) -> None:
+    dataset = stores.datasets.open(new_dataset(name="default", status="ready"))
+    job = running(stores)
+    stores.attempts.fix_manifest(job.id, token(job), {"dataset_id": dataset.id})
+    assert stores.attempts.lose(job.id, token(job), heartbeat=None, cause="killed") is not None
+    with pytest.raises(ConflictError, match=job.id):
         stores.datasets.delete(dataset.id)
 
 

@@ -1,6 +1,10 @@
 """What callers do to jobs."""
 
+import base64
+import json
+import math
 from datetime import UTC
+from typing import Any
 
 import pytest
 
@@ -227,6 +231,30 @@ def test_a_cursor_walks_the_whole_list_once_while_jobs_are_added(stores: Stores,
         assert losses == sorted(loss for loss in losses if loss is not None) + [None] * 3
     if sort == "-val_loss":
         assert losses == sorted((loss for loss in losses if loss is not None), reverse=True) + [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("sort", "value"),
+    [
+        ("-created_at", "2020-01-01"),
+        ("-created_at", "2020-01-01T00:00:00"),
+        ("updated_at", "0001-01-01T00:00:00+23:59"),
+        ("created_at", 5),
+        ("priority", 10**30),
+        ("priority", -(2**63)),
+        ("priority", True),
+        ("priority", 1.5),
+        ("val_loss", 10**400),
+        ("val_loss", math.inf),
+        ("val_loss", "1"),
+        ("status", "tired"),
+        ("job_name", None),
+    ],
+)
+def test_a_forged_cursor_is_refused(stores: Stores, sort: str, value: Any) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([sort, value, "x"]).encode()).decode()
+    with pytest.raises(InvalidInputError, match="cursor"):
+        stores.jobs.page(JobFilter(sort=sort, cursor=cursor))
 
 
 @pytest.mark.parametrize("cursor", ["x", "e30", "bnVsbA", "WyItY3JlYXRlZF9hdCIsMSwiYSJd", "\0", "é"])

@@ -86,8 +86,8 @@ class Batch:
 
     `summary` sets columns of the job by name (current_epoch, train_loss, phase …; `heimdall.store.batches` lists
     them). `warnings_add` in it holds new lines: those not there yet are added, each with its training:warning event
-    (a training:warning among `events` means the same). `None` in `artifacts` removes a name. Steps of points are 0 or more.
-    At most some 20,000 points a batch, so that nobody waits longer than 200 ms.
+    (a training:warning among `events` means the same). `None` in `artifacts` removes a name. Steps of points are 0
+    or more. At most some 20,000 points a batch, so that nobody waits longer than 200 ms.
     """
 
     number: int

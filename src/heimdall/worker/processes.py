@@ -210,6 +210,8 @@ class ForkServer:
     def close(self) -> None:
         self._is_closed = True
         if self._link is not None and self._server is not None:
+            if not self.is_warm:  # still importing: it has no jobs and would not hear for seconds
+                self._server.kill()
             self._link.shutdown(socket.SHUT_RDWR)
             self._server.wait()
 

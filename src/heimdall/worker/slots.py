@@ -96,7 +96,7 @@ class SlotsLoop:
     @property
     def is_warm(self) -> bool:
         """Whether a job would start at once."""
-        return self._server.is_warm
+        return self._server.is_warm or self._worker.slots == 0
 
     @property
     def num_free(self) -> int:
@@ -179,7 +179,7 @@ class SlotsLoop:
 
     def _keep_server(self) -> None:
         now = time.monotonic()
-        if not self._server.is_alive and now >= self._next_start:
+        if self._worker.slots > 0 and not self._server.is_alive and now >= self._next_start:
             self._server.start()
             self._next_start = now + 1.0
 

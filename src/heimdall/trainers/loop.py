@@ -9,82 +9,22 @@ checkpoint's weights, optimizer and tally, and reseeds everything from (seed, ep
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from os import cpu_count
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.utils.data import DataLoader, Dataset
 
 from heimdall.domain.errors import CheckpointDamagedError
 from heimdall.sdk import EpochReport, TrainingContext
 from heimdall.trainers import checkpoint
-from heimdall.trainers.machine import MachineConfig, describe, differences, make_repeatable, open_fabric
-from heimdall.trainers.schedule import ScheduleConfig, Tally, learning_rate
-from heimdall.trainers.seeding import EpochBatches, Place, own_generator, reseed
-
-Split = Literal["train", "val"]
-Arrays = Mapping[str, np.ndarray]
-Metrics = dict[str, float | None]
+from heimdall.trainers.batches import Batches, Results
+from heimdall.trainers.machine import describe, differences, make_repeatable, open_fabric
+from heimdall.trainers.schedule import Tally, learning_rate
+from heimdall.trainers.seeding import reseed
+from heimdall.trainers.task import LoopConfig, Metrics, Task
 
 ANNOUNCED_VALIDATION_SECONDS = 1.0  # a shorter validation is not worth two events an epoch
-
-
-class LoopConfig(MachineConfig, ScheduleConfig, Protocol):
-    """The fields of a trainer's config on which the loop acts."""
-
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def num_workers(self) -> int: ...
-    @property
-    def max_grad_norm(self) -> float: ...
-    @property
-    def keep_every(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-
-
-class Samples(Protocol):
-    """Samples read in batches. Loader processes call it: it reads memory-mapped NumPy and uses no torch."""
-
-    def __len__(self) -> int: ...
-
-    def __getitems__(self, places: Sequence[Place]) -> Arrays:
-        """One batch: arrays whose first axis is the sample; whatever is random is a function of (epoch, index)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A batch's mean loss, and per sample whatever `Task.metrics` needs (first axis: the sample)."""
-
-    loss: Tensor
-    outputs: Mapping[str, Tensor]
-
-
-class Task(Protocol):
-    """What a trainer gives the loop."""
-
-    @property
-    def train_samples(self) -> Samples: ...
-    @property
-    def val_samples(self) -> Samples | None: ...
-
-    def build_model(self, *, is_fresh: bool) -> nn.Module:
-        """The network; with `is_fresh` its first weights matter, else a checkpoint replaces them."""
-        ...
-
-    def build_optimizer(self, model: nn.Module) -> Optimizer: ...
-
-    def step(self, model: nn.Module, batch: Mapping[str, Tensor]) -> Step: ...
-
-    def metrics(self, split: Split, outputs: Arrays | None) -> Metrics:
-        """An epoch's figures by their full names; None for all of them without outputs."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +53,9 @@ class Loop:
         self.tally = Tally()
         self.metrics: Metrics = {}
         self.validation_seconds = 0.0
+        val_samples = task.val_samples
+        self.train_batches = Batches(task.train_samples, config, shuffle=True)
+        self.val_batches = None if val_samples is None else Batches(val_samples, config, shuffle=False)
 
     def run(self) -> Trained:
         self.prepare()
@@ -123,25 +66,6 @@ class Loop:
                 self.context.pause_point()
         self.context.drain()
         return Trained(self.model, self.fabric.device, self.epoch, self.tally, self.metrics, self.machine)
-
-    @cached_property
-    def train_loader(self) -> DataLoader[Any]:
-        return self._loader(self.task.train_samples, shuffle_seed=self.config.seed)
-
-    @cached_property
-    def val_loader(self) -> DataLoader[Any] | None:
-        return None if self.task.val_samples is None else self._loader(self.task.val_samples, shuffle_seed=None)
-
-    def _loader(self, samples: Samples, *, shuffle_seed: int | None) -> DataLoader[Any]:
-        num_workers = min(self.config.num_workers, cpu_count() or 1)
-        return DataLoader(
-            _LoaderView(samples),
-            batch_sampler=EpochBatches(len(samples), self.config.batch_size, shuffle_seed=shuffle_seed),
-            num_workers=num_workers,
-            collate_fn=_as_it_is,
-            generator=own_generator(self.config.seed),
-            persistent_workers=num_workers > 0,
-        )
 
     def prepare(self) -> None:
         path = self.context.checkpoint_to_load()
@@ -195,9 +119,9 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.fabric_model.train()
-        results, norms = _Results(), []
-        step = (epoch - 1) * len(self.train_loader)
-        for batch in self._batches(self.train_loader, epoch):
+        results, norms = Results(), []
+        step = (epoch - 1) * len(self.train_batches)
+        for batch in self.train_batches.of_epoch(epoch, self.fabric.device):
             self.context.raise_if_stopped()
             step += 1
             self.optimizer.zero_grad()
@@ -226,7 +150,7 @@ class Loop:
         return float(values.mean()) if len(values) else float("nan")
 
     def _validate(self, epoch: int) -> Metrics:
-        if self.val_loader is None:
+        if self.val_batches is None:
             return {"val_loss": None, **self.task.metrics("val", None)}
         started = time.monotonic()
         is_announced = self.validation_seconds > ANNOUNCED_VALIDATION_SECONDS
@@ -234,9 +158,9 @@ class Loop:
             self.context.set_phase("validating")
         reseed(self.config.seed, epoch)
         self.fabric_model.eval()
-        results = _Results()
+        results = Results()
         with torch.no_grad():
-            for batch in self._batches(self.val_loader, epoch):
+            for batch in self.val_batches.of_epoch(epoch, self.fabric.device):
                 self.context.raise_if_stopped()
                 results.add(self.task.step(self.fabric_model, batch))
         metrics = {"val_loss": results.mean_loss(), **self.task.metrics("val", results.arrays())}
@@ -245,15 +169,8 @@ class Loop:
         self.validation_seconds = time.monotonic() - started
         return metrics
 
-    def _batches(self, loader: DataLoader[Any], epoch: int) -> Any:
-        assert isinstance(loader.batch_sampler, EpochBatches)
-        loader.batch_sampler.epoch = epoch
-        device = self.fabric.device
-        for batch in loader:
-            yield {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
-
     def _report(self) -> None:
-        step = self.epoch * len(self.train_loader)
+        step = self.epoch * len(self.train_batches)
         snapshot = checkpoint.Snapshot(self._state(step), self._manifest())
         report = EpochReport(
             epoch=self.epoch,
@@ -294,42 +211,3 @@ class Loop:
             "config": dict(self.context.config),
             "machine": self.machine,
         }
-
-
-class _LoaderView(Dataset[Any]):
-    """Samples as a DataLoader wants them."""
-
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
-
-    def __len__(self) -> int:
-        return len(self._samples)
-
-    def __getitems__(self, places: Sequence[Place]) -> Arrays:
-        return self._samples.__getitems__(places)
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch
-
-
-class _Results:
-    """An epoch's losses and outputs, left on the device until the epoch has ended."""
-
-    def __init__(self) -> None:
-        self._losses: list[Tensor] = []
-        self._outputs: list[Mapping[str, Tensor]] = []
-
-    def add(self, result: Step) -> None:
-        self._losses.append(result.loss.detach())
-        self._outputs.append({name: output.detach() for name, output in result.outputs.items()})
-
-    def mean_loss(self) -> float:
-        """Mean over the samples, summed in float64 in the order of the batches."""
-        sizes = np.array([len(next(iter(outputs.values()))) for outputs in self._outputs], dtype=np.float64)
-        losses = torch.stack(self._losses).double().cpu().numpy()
-        return float((losses * sizes).sum() / sizes.sum())
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        names = self._outputs[0]
-        return {name: torch.cat([outputs[name] for outputs in self._outputs]).cpu().numpy() for name in names}

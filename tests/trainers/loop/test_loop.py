@@ -240,7 +240,7 @@ def test_long_validations_are_announced(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_more_workers_than_cores_are_not_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heimdall.trainers.loop.cpu_count", lambda: 1)
+    monkeypatch.setattr("heimdall.trainers.batches.cpu_count", lambda: 1)
     config = ToyConfig(epochs=1, num_workers=16)
     context = context_of(tmp_path, config)
     run(context, config)

@@ -13,8 +13,9 @@ from torch.optim import AdamW, Optimizer
 
 from heimdall.sdk.testing import FakeContext
 from heimdall.trainers import checkpoint
-from heimdall.trainers.loop import Arrays, Loop, Metrics, Samples, Split, Step, Trained
+from heimdall.trainers.loop import Loop, Trained
 from heimdall.trainers.seeding import Place
+from heimdall.trainers.task import Arrays, Metrics, Samples, Split, Step
 
 
 @dataclass(frozen=True)

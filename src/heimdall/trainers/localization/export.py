@@ -14,7 +14,7 @@ import yaml
 from heimdall.sdk import TrainingContext
 from heimdall.trainers.localization.data import Indexes
 from heimdall.trainers.localization.metrics import Positions
-from heimdall.trainers.loop import Split
+from heimdall.trainers.task import Split
 
 
 def save_predictions(context: TrainingContext, parts: Mapping[Split, tuple[Indexes, Positions]]) -> None:

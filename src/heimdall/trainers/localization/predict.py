@@ -12,7 +12,7 @@ from heimdall.sdk import TrainingContext
 from heimdall.trainers.localization.data import SCALE_KM, LocalizationSamples, Survey
 from heimdall.trainers.localization.metrics import Positions
 from heimdall.trainers.localization.triangulation import Locator
-from heimdall.trainers.loop import Arrays
+from heimdall.trainers.task import Arrays
 
 BATCH_SIZE = 256
 

@@ -27,7 +27,7 @@ class Spectrograms:
 
     def take(self, indexes: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """[K, height, width]: those of the samples at `indexes`, one sample after the other."""
-        places = [np.arange(self._first[index], self._first[index + 1]) for index in indexes.tolist()]
+        places = [np.arange(self._first[index], self._first[index + 1]) for index in map(int, indexes)]
         return self._array[np.concatenate(places)].astype(np.float32)
 
 

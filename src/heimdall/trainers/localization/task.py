@@ -15,7 +15,7 @@ from heimdall.trainers.localization.metrics import Positions, spread_of, train_m
 from heimdall.trainers.localization.predict import locate, outputs_of, positions_of
 from heimdall.trainers.localization.spec import TrainingConfig
 from heimdall.trainers.localization.triangulation import Locator, Triangulation, gaussian_nll, split_gaussian
-from heimdall.trainers.loop import Arrays, Metrics, Split, Step
+from heimdall.trainers.task import Arrays, Metrics, Split, Step
 
 
 class LocalizationTask:

@@ -24,7 +24,7 @@ class EpochReport:
     `metrics` are plain numbers or None (NaN and infinities allowed); `write_checkpoint` writes the checkpoint
     file and must own its data (it runs on another thread while the next epoch trains). `step` is the global
     batch count at the epoch's end. `manifest` describes the checkpoint (sha256 of each part, config, seed,
-    versions, device).
+    versions, device); read it after `write_checkpoint`, which may complete it (hashing belongs to that thread).
     """
 
     epoch: int  # from 1

@@ -37,7 +37,14 @@ def open_spectrograms(context: TrainingContext, reader: DatasetReader, config: T
     key = f"spectrograms-{reader.sha256}-{mel.n_mels}-{mel.n_fft}-{mel.hop_length}"
 
     def build(folder: Path) -> None:
-        build_spectrograms(folder, reader, mel, progress=context.progress, raise_if_stopped=context.raise_if_stopped)
+        build_spectrograms(
+            folder,
+            reader,
+            mel,
+            threads=context.threads,
+            progress=context.progress,
+            raise_if_stopped=context.raise_if_stopped,
+        )
 
     return Spectrograms(context.cache(key, build), reader)
 
@@ -47,6 +54,7 @@ def build_spectrograms(
     reader: DatasetReader,
     mel: Mel,
     *,
+    threads: int,
     progress: Callable[[int, int, str], None],
     raise_if_stopped: Callable[[], None],
 ) -> None:
@@ -64,7 +72,7 @@ def build_spectrograms(
             "smaller dataset, fewer n_mels or a larger hop_length."
         )
     array: Any = np.lib.format.open_memmap(folder / FILE, mode="w+", dtype=np.float16, shape=shape)
-    synthesizer = Synthesizer(mel)
+    synthesizer = Synthesizer(mel, threads=threads)
     for start in range(0, len(reader), ROWS_AT_ONCE):
         raise_if_stopped()
         stop = min(start + ROWS_AT_ONCE, len(reader))

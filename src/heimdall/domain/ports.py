@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from heimdall.domain.access import Token
 from heimdall.domain.attempt import (
     Artifact,
     Attempt,
@@ -312,6 +313,24 @@ class DatasetStore(Protocol):
     def unapproved(self, dataset_id: str) -> list[int]: ...
 
 
+class TokenStore(Protocol):
+    def add(self, token: Token) -> None:
+        """Raises: ConflictError when a valid token has that name."""
+        ...
+
+    def all(self) -> list[Token]:
+        """Oldest first, revoked ones included."""
+        ...
+
+    def revoke(self, name: str) -> Token:
+        """Raises: NotFoundError when no valid token has that name."""
+        ...
+
+    def delete_all(self) -> int:
+        """How many there were."""
+        ...
+
+
 class Wake(Protocol):
     """Says when to look. Never carries data that must not be lost."""
 
@@ -386,3 +405,4 @@ class Stores:
     attempts: AttemptStore
     history: HistoryStore
     datasets: DatasetStore
+    tokens: TokenStore

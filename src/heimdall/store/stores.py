@@ -1,4 +1,4 @@
-"""The database's four faces."""
+"""The database's faces."""
 
 from heimdall.domain.ports import Stores
 from heimdall.store.attempts import SqlAttemptStore
@@ -6,6 +6,7 @@ from heimdall.store.datasets import SqlDatasetStore
 from heimdall.store.engine import Database
 from heimdall.store.history import SqlHistoryStore
 from heimdall.store.jobs import SqlJobStore
+from heimdall.store.tokens import SqlTokenStore
 
 
 def open_stores(database: Database) -> Stores:
@@ -14,4 +15,5 @@ def open_stores(database: Database) -> Stores:
         attempts=SqlAttemptStore(database),
         history=SqlHistoryStore(database),
         datasets=SqlDatasetStore(database),
+        tokens=SqlTokenStore(database),
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from heimdall.domain.access import Role
 from heimdall.domain.attempt import ArtifactType
 from heimdall.domain.dataset import DatasetStatus
 from heimdall.domain.events import EventName
@@ -280,3 +281,22 @@ workers = Table(
 
 # Jobs whose own row is gone and whose many rows may still be there: what a crash cut short is finished from here.
 deletions = Table("deletions", metadata, Column("job_id", PlainText, primary_key=True))
+
+# Revoked ones stay: where there was a token, nobody comes in without one.
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", PlainText, primary_key=True),
+    Column("name", PlainText, nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("sha256", PlainText, nullable=False, unique=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("revoked_at", UtcTime),
+)
+Index(
+    None,
+    tokens.c.name,
+    unique=True,
+    sqlite_where=tokens.c.revoked_at.is_(None),
+    postgresql_where=tokens.c.revoked_at.is_(None),
+)

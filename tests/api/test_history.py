@@ -172,6 +172,7 @@ def test_checkpoints_and_certificate(api: Api, recorded: Run) -> None:
     assert chain[0]["follows_sha256"] is None
     assert [link["follows_sha256"] for link in chain[1:]] == [link["sha256"] for link in chain[:-1]]
     assert chain[-1]["sha256"] == best["sha256"]
+    assert (certificate["comparable_until_epoch"], certificate["machine_changes"]) == (3, [])
 
 
 def test_trainers_and_workers(api: Api, installation: Installation) -> None:

@@ -18,6 +18,7 @@ def run_job(payload: dict[str, Any]) -> None:
         payload["job_id"],
         payload["token"],
         stores=open_stores(open_database(url)),
+        heartbeat_stores=open_stores(open_database(url)),
         artifacts=LocalArtifacts(data_dir / "artifacts", cache=data_dir / "cache"),
         changes=DataVersionSignal(Path(url.removeprefix("sqlite:///"))),
         data_dir=data_dir,

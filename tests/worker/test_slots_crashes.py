@@ -99,6 +99,12 @@ def test_restarts_without_progress_come_to_an_end(place: Place, gate: Gate) -> N
             os.kill(loop.pids[job.id], signal.SIGKILL)
         job = place.wait(job)
     assert (job.status, job.reason, job.attempt) == (Status.FAILED, Reason.RESTARTS_EXHAUSTED, 2)
+    cause = "the job's process was ended by SIGKILL"
+    assert [(attempt.cause, attempt.message) for attempt in place.stores.attempts.attempts(job.id)] == [
+        ("worker_lost", cause)
+    ] * 2
+    assert job.warnings == [f"Attempt 1 was lost ({cause}); it starts again."]
+    assert cause in (job.error_message or "")
 
 
 def final_state(place: Place, job_id: str) -> object:

@@ -72,6 +72,22 @@ def test_a_pause_taken_back_does_nothing(place: Place, gate: Gate) -> None:
     assert (job.status, job.attempt) == (Status.COMPLETED, 1)
 
 
+@pytest.mark.parametrize(("change", "status"), [("withdraw_late", Status.COMPLETED), ("cancel_late", Status.CANCELLED)])
+def test_a_mind_changed_while_the_pause_is_saved_counts(place: Place, gate: Gate, change: str, status: Status) -> None:
+    with place.working():
+        job = place.submit(epochs=3, gate=gate.path, mishap=change, at_epoch=1)
+        gate.wait_for(1)
+        place.stores.jobs.request(job.id, Requested.PAUSE)
+        gate.open(1, 2, 3)
+        job = place.wait(job)
+        twin = place.wait(place.submit(epochs=3))
+    assert (job.status, job.attempt, job.requested) == (status, 1, None)
+    assert job.pause_checkpoint_path is None
+    if status is Status.COMPLETED:
+        assert final_state(place, job.id) == final_state(place, twin.id)
+    assert [event["data"]["status"] for event in place.events(job, "training:completed")] == [status.value]
+
+
 def test_a_pause_in_the_last_epoch_completes(place: Place, gate: Gate) -> None:
     with place.working():
         job = place.submit(epochs=1, gate=gate.path)

@@ -112,3 +112,17 @@ def test_a_job_waits_until_the_disk_can_hold_three_of_its_checkpoints(place: Pla
         job = place.wait(job)
     assert (job.status, job.reason) == (Status.FAILED, Reason.ERROR)
     assert "free some space" in (job.error_message or "")
+
+
+def test_old_checkpoints_that_cannot_be_deleted_yet_go_later(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(epochs=6, mishap="undeletable"))
+    assert job.status is Status.COMPLETED
+    named = {artifact.file.key for artifact in place.stores.history.artifacts(job.id)}
+    assert set(place.artifacts.keys(job.id)) == named
+
+
+def test_the_heartbeat_has_a_connection_of_its_own(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(mishap="hold_connection"))
+    assert (job.status, job.error_message) == (Status.COMPLETED, None)

@@ -1,6 +1,8 @@
+# pyright: reportPrivateUsage=false
 """Small real trainers: gradient descent in NumPy, and ways of going wrong in the middle of it."""
 
 import ctypes
+import errno
 import hashlib
 import io
 import json
@@ -9,16 +11,19 @@ import os
 import resource
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from heimdall.domain.attempt import Artifact
 from heimdall.domain.errors import InvalidConfigError, InvalidInputError
+from heimdall.domain.ports import Stores
 from heimdall.sdk import EpochReport, StopTraining, TrainerSpec, TrainingContext
+from heimdall.worker.context import Parts, WorkerContext
 
 Mishap = Literal[
     "none",
@@ -32,6 +37,10 @@ Mishap = Literal[
     "stop_itself",
     "full_disk",
     "stop_with_lock",
+    "hold_connection",
+    "withdraw_late",
+    "cancel_late",
+    "undeletable",
 ]
 
 NUM_BATCHES = 5
@@ -206,6 +215,61 @@ def stop_with_lock(context: TrainingContext) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
+def hold_connection(context: TrainingContext) -> None:
+    """Keep the one writing connection of this process's stores busy until the heartbeat has beaten all the same."""
+    parts = worker_parts(context)
+    before = parts.stores.jobs.get(context.job_id).heartbeat
+    calm = Event()
+    with cast("Any", parts.stores.attempts)._store.database.writer.connect():
+        for _ in range(300):
+            if parts.stores.jobs.get(context.job_id).heartbeat >= before + 3:
+                return
+            calm.wait(0.01)
+    raise AssertionError("the heartbeat waited for the connection")
+
+
+def withdraw_late(context: TrainingContext) -> None:
+    """The user takes the pause back when its checkpoint is written and its transaction is not."""
+    change_mind_after_copy(context, lambda stores: stores.jobs.withdraw_pause(context.job_id))
+
+
+def cancel_late(context: TrainingContext) -> None:
+    change_mind_after_copy(context, lambda stores: stores.jobs.cancel(context.job_id))
+
+
+def change_mind_after_copy(context: TrainingContext, change_mind: Callable[[Stores], object]) -> None:
+    parts = worker_parts(context)
+    copy = parts.checkpoints.copy_for_pause
+    once = iter([change_mind])
+
+    def copy_and_change_mind() -> Artifact | None:
+        artifact = copy()
+        for change in once:
+            change(parts.stores)
+        return artifact
+
+    parts.checkpoints.copy_for_pause = copy_and_change_mind
+
+
+def undeletable(context: TrainingContext) -> None:
+    """Old files cannot be deleted for a while."""
+    parts = worker_parts(context)
+    delete = parts.artifacts.delete
+    refusals = iter(range(2))
+
+    def refuse_twice(keys: Sequence[str]) -> None:
+        if next(refusals, None) is not None:
+            raise OSError(errno.EBUSY, "busy")
+        delete(keys)
+
+    parts.artifacts.delete = refuse_twice
+
+
+def worker_parts(context: TrainingContext) -> Parts:
+    assert isinstance(context, WorkerContext)
+    return context._parts
+
+
 def stop_itself(context: TrainingContext) -> None:
     raise StopTraining
 
@@ -226,6 +290,10 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
     "stop_itself": stop_itself,
     "stop_with_lock": stop_with_lock,
     "full_disk": carry_on,
+    "hold_connection": hold_connection,
+    "withdraw_late": withdraw_late,
+    "cancel_late": cancel_late,
+    "undeletable": undeletable,
 }
 
 

@@ -57,8 +57,8 @@ def doctor(settings: "Settings") -> list[dict[str, Any]]:
     return examine(settings)
 
 
-def verify(settings: "Settings", job_id: str, after_epoch: int | None) -> "Verdict":
-    """Run the epoch after a checkpoint of this job again and compare. Raises: HeimdallError."""
+def verify(settings: "Settings", word: str, after_epoch: int | None) -> "Verdict":
+    """Run the epoch after a checkpoint of the job that `word` names again and compare. Raises: HeimdallError."""
     from heimdall.bootstrap.job import verify_epoch
 
-    return verify_epoch(settings, job_id, after_epoch)
+    return verify_epoch(settings, word, after_epoch)

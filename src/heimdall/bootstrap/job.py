@@ -10,9 +10,11 @@ from heimdall.bootstrap.changes import change_signal
 from heimdall.bootstrap.configuration import load
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.domain.attempt import WorkerInfo
-from heimdall.domain.errors import ConflictError
+from heimdall.domain.errors import ConflictError, InvalidInputError, NotFoundError
+from heimdall.domain.job import Job
+from heimdall.domain.ports import JobFilter, JobStore
 from heimdall.settings import Settings
-from heimdall.store import open_database, open_stores
+from heimdall.store import open_database, open_stores, prepare
 from heimdall.worker.processes import JOB_ENVIRONMENT
 from heimdall.worker.run import run_attempt
 
@@ -44,22 +46,39 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
     _run(settings, job.id, job.lease_token or "", os.cpu_count() or 1)
 
 
-def verify_epoch(settings: Settings, job_id: str, after_epoch: int | None) -> "Verdict":
+def verify_epoch(settings: Settings, word: str, after_epoch: int | None) -> "Verdict":
     os.environ.update(JOB_ENVIRONMENT)
+    if settings.database_url is None and not (settings.data_dir / "heimdall.db").exists():
+        raise NotFoundError(f"There is no data of a service in {settings.data_dir}; name its folder with --data-dir.")
+    prepare(settings.resolved_database_url, mode="create_only")
     stores = open_stores(open_database(settings.resolved_database_url))
+    job = find_job(stores.jobs, word)
     # Loaded by name and only now: it loads torch, which must find the environment of a job.
     verification = import_module("heimdall.worker.verification")
     cache = settings.data_dir.resolve() / "cache"
-    job = stores.jobs.get(job_id)
     return verification.verify(job, stores, open_artifacts(settings), cache=cache, after_epoch=after_epoch)
 
 
+def find_job(jobs: JobStore, word: str) -> Job:
+    """The job with this id, name, or beginning of an id.
+
+    Raises: NotFoundError; InvalidInputError (several).
+    """
+    page = jobs.page(JobFilter(q=word, limit=500))
+    found = [job for job in page.jobs if job.id.startswith(word.lower()) or job.job_name == word]
+    if not found:
+        raise NotFoundError(f"No job of this data folder has the id or name {word!r}.")
+    if len(found) > 1:
+        raise InvalidInputError(f"{word!r} names {len(found)} jobs; use the whole id.")
+    return found[0]
+
+
 def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:
-    database = open_database(settings.resolved_database_url)
     run_attempt(
         job_id,
         token,
-        stores=open_stores(database),
+        stores=open_stores(open_database(settings.resolved_database_url)),
+        heartbeat_stores=open_stores(open_database(settings.resolved_database_url)),
         artifacts=open_artifacts(settings),
         changes=change_signal(settings),
         data_dir=Path(settings.data_dir).resolve(),

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from heimdall.cli import datasets, demo, inspection, jobs, processes, records, upkeep
+from heimdall.cli import datasets, demo, inspection, jobs, processes, records, upkeep, verification
 from heimdall.cli.exits import ExitCode, exit_code_of, report
 from heimdall.domain.errors import HeimdallError
 
@@ -33,6 +33,7 @@ COMMANDS = [
     ("rm", jobs.remove, JOBS),
     ("logs", records.logs, RECORDS),
     ("metrics", records.metrics, RECORDS),
+    ("verify", verification.verify, RECORDS),
     ("trainers", inspection.trainers, RECORDS),
     ("workers", inspection.workers, INSTALLATION),
     ("config", upkeep.config, INSTALLATION),

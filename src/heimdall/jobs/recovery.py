@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from heimdall.domain.errors import UnavailableError
-from heimdall.domain.job import Reason, Status
+from heimdall.domain.job import Status
 from heimdall.domain.ports import Stores
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class Recovery:
         self._last_look: float | None = None
         self._trusted_since = clock()  # nothing is judged in the first lease after this
         self._is_away = False
+        self._has_swept = False
 
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(self._look_seconds):
@@ -58,11 +59,14 @@ class Recovery:
                 logger.exception("Recovery failed once and goes on")
 
     def look(self) -> None:
-        """Hand out pending jobs, then judge the running ones."""
+        """Finish deletions that a crash cut short, hand out pending jobs, then judge the running ones."""
         begun = self._clock()
         if self._last_look is None or begun - self._last_look > self._gap_seconds:
             self._start_over(begun)
         try:
+            if not self._has_swept:
+                self._stores.jobs.sweep_deleted()
+                self._has_swept = True
             for job_id in self._stores.jobs.pending_ids():
                 self._dispatch(job_id)
             self._judge()
@@ -107,9 +111,8 @@ class Recovery:
         return self._clock() - begun < self._gap_seconds / 2
 
     def _lose(self, job_id: str, watched: _Watched) -> None:
-        job = self._stores.attempts.lose(
-            job_id, watched.lease_token, heartbeat=watched.heartbeat, cause=Reason.WORKER_LOST.value
-        )
+        cause = f"no heartbeat for {self._lease_seconds:.0f} s"
+        job = self._stores.attempts.lose(job_id, watched.lease_token, heartbeat=watched.heartbeat, cause=cause)
         del self._watched[job_id]
         if job is None:
             return

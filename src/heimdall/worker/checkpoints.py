@@ -1,6 +1,7 @@
 """Saves epochs: the file first, then one transaction that makes it count, then what it replaces goes."""
 
 import errno
+import logging
 import math
 import threading
 import time
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from heimdall.domain.attempt import Artifact, ArtifactType, Checkpoint, CheckpointKind, EpochRow, StoredFile
-from heimdall.domain.errors import CheckpointDamagedError, HeimdallError
+from heimdall.domain.errors import CheckpointDamagedError, HeimdallError, UnavailableError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.sdk.context import EpochReport
 from heimdall.worker.writer import Part, Writer
+
+logger = logging.getLogger(__name__)
 
 BEST = "checkpoints/best_model.pth"
 LAST = "checkpoints/last.pth"
@@ -78,6 +81,11 @@ class Checkpoints:
         if self._in_flight is not None:
             self._in_flight.result(timeout)
             self._in_flight = None
+
+    def finish(self) -> None:
+        """Until everything is saved, and what it replaced is gone."""
+        self.wait()
+        self._retire()
 
     def best(self) -> Path | None:
         self.wait()
@@ -161,12 +169,19 @@ class Checkpoints:
         return names
 
     def _retire(self) -> None:
-        """Delete the files that no name points to any more: rows first, so that no row promises a missing file."""
+        """Delete the files that no name points to any more: rows first, so that no row promises a missing file.
+
+        What cannot be deleted now is tried again after the next epoch: it fails no job.
+        """
         with self._lock:
             victims = sorted(self._kept - {file.key for file in self._named.values()})
         if victims:
             self._stores.attempts.retire_checkpoints(self._job.id, victims)
-            self._artifacts.delete(victims)
+            try:
+                self._artifacts.delete(victims)
+            except (OSError, UnavailableError) as error:
+                logger.warning("Old checkpoints could not be deleted yet: %s", error)
+                return
             self._kept.difference_update(victims)
 
     def _events(self, report: EpochReport, checkpoint: Checkpoint, row: EpochRow) -> list[NewEvent]:

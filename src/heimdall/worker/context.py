@@ -1,7 +1,6 @@
 """The TrainingContext of a real job: what a trainer reports goes to the store and the artifacts."""
 
 import copy
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -21,7 +20,7 @@ from heimdall.sdk.context import DatasetFolder, EpochReport, TrainingContext
 from heimdall.sdk.stopping import StopTraining
 from heimdall.worker.checkpoints import PAUSE, Checkpoints, newest_intact
 from heimdall.worker.datasets import JobDatasets, Making
-from heimdall.worker.files import AttemptFiles
+from heimdall.worker.files import AttemptFiles, build_once
 from heimdall.worker.heartbeat import Heartbeat
 from heimdall.worker.stopping import StopFlag
 from heimdall.worker.writer import Part, Writer
@@ -231,7 +230,7 @@ class WorkerContext:
             self._stop.see(self._parts.stores.attempts.requested(self.job_id, self._parts.token))
 
     def drain(self) -> None:
-        self._parts.checkpoints.wait()
+        self._parts.checkpoints.finish()
         self._writer.flush()
 
     def _stop_on_failure(self) -> None:
@@ -267,17 +266,4 @@ class WorkerContext:
         return folder
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
-        folder = self._parts.cache_dir / key
-        if folder.exists():
-            return folder
-        partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-        partial.mkdir(parents=True)
-        try:
-            build(partial)
-            Path(partial).rename(folder)
-        except OSError:
-            if not folder.exists():  # else another job was faster
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-        return folder
+        return build_once(self._parts.cache_dir / key, build)

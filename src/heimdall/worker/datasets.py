@@ -12,7 +12,7 @@ from uuid import uuid4
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
 from heimdall.domain.errors import DatasetNotFoundError, InvalidConfigError, LeaseLostError
 from heimdall.domain.job import Job
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import ArtifactStore, DatasetStore, Stores
 from heimdall.sdk.context import DatasetFolder
 
 
@@ -32,6 +32,7 @@ class JobDatasets:
         stores: Stores,
         artifacts: ArtifactStore,
         *,
+        heartbeats: DatasetStore,
         default_config: Mapping[str, Any],
         lease_seconds: float = 15.0,
         look_seconds: float = 1.0,
@@ -40,6 +41,7 @@ class JobDatasets:
         self._token = token
         self._stores = stores
         self._artifacts = artifacts
+        self._heartbeats = heartbeats
         self._default_config = dict(default_config)
         self._lease_seconds = lease_seconds
         self._look_seconds = look_seconds
@@ -86,8 +88,8 @@ class JobDatasets:
         return Making(dataset.id, token)
 
     def keep(self, making: Making) -> None:
-        """One heartbeat. Raises: LeaseLostError."""
-        self._stores.datasets.heartbeat(making.dataset_id, making.token)
+        """One heartbeat. Raises: LeaseLostError, UnavailableError."""
+        self._heartbeats.heartbeat(making.dataset_id, making.token)
 
     def give_up(self, making: Making) -> None:
         """Somebody else may make it."""

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from typing import Any, NoReturn
 
 import psutil
@@ -38,6 +37,7 @@ from heimdall.worker.datasets import JobDatasets
 from heimdall.worker.files import AttemptFiles
 from heimdall.worker.heartbeat import Heartbeat
 from heimdall.worker.output import LineBudget, LogHandler, OutputFollower, lines_of
+from heimdall.worker.patience import patient
 from heimdall.worker.reporter import Reporter
 from heimdall.worker.spool import Spool
 from heimdall.worker.stopping import StopFlag
@@ -62,6 +62,7 @@ def run_attempt(
     token: str,
     *,
     stores: Stores,
+    heartbeat_stores: Stores,
     artifacts: ArtifactStore,
     changes: ChangeSignal,
     data_dir: Path,
@@ -72,18 +73,21 @@ def run_attempt(
 ) -> NoReturn:
     """Run the job whose lease `token` is and leave the process. Must be called in the main thread.
 
+    `heartbeat_stores` have connections of their own, so that the heartbeat never queues behind other work.
     `default_dataset` is the config of the dataset named `default`, should this job have to make it.
     """
     faulthandler.enable()
+    waiting = patient(stores)
     try:
-        job = stores.jobs.get(job_id)
-        fixed = stores.attempts.fix_manifest(job_id, token, {"threads": threads})
+        job = waiting.jobs.get(job_id)
+        fixed = waiting.attempts.fix_manifest(job_id, token, {"threads": threads})
     except LeaseLostError:
         os._exit(0)
     attempt = Attempt(
         job,
         token,
         stores=stores,
+        heartbeat_stores=heartbeat_stores,
         artifacts=artifacts,
         changes=changes,
         data_dir=data_dir,
@@ -104,6 +108,7 @@ class Attempt:
         token: str,
         *,
         stores: Stores,
+        heartbeat_stores: Stores,
         artifacts: ArtifactStore,
         changes: ChangeSignal,
         data_dir: Path,
@@ -114,7 +119,7 @@ class Attempt:
     ) -> None:
         self._job = job
         self._token = token
-        self._stores = stores
+        self._stores = patient(stores)
         self._artifacts = artifacts
         self._data_dir = data_dir
         self._threads = threads
@@ -131,7 +136,7 @@ class Attempt:
             flush_seconds=pace.flush_seconds,
         )
         self._heartbeat = Heartbeat(
-            stores.attempts,
+            heartbeat_stores.attempts,
             job.id,
             token,
             stop=self._stop,
@@ -140,12 +145,13 @@ class Attempt:
             beat_seconds=pace.beat_seconds,
             look_seconds=pace.look_seconds,
         )
-        self._checkpoints = Checkpoints(job, stores, artifacts, self._writer)
+        self._checkpoints = Checkpoints(job, self._stores, artifacts, self._writer)
         self._datasets = JobDatasets(
             job,
             token,
-            stores,
+            self._stores,
             artifacts,
+            heartbeats=heartbeat_stores.datasets,
             default_config=default_dataset,
             lease_seconds=pace.dataset_lease_seconds,
         )
@@ -184,7 +190,7 @@ class Attempt:
         try:
             self._reporter.read_output(is_last=True)
             self._flush()
-            self._record(outcome)
+            self._stores.attempts.end(self._job.id, self._token, outcome)
         except LeaseLostError:
             logger.info("Another worker has this job now")
         self._leave()
@@ -196,15 +202,6 @@ class Attempt:
             if isinstance(error, LeaseLostError) or error is not self._stop.failure:
                 raise
             logger.warning("The last records are lost: %s", error)  # the outcome tells why
-
-    def _record(self, outcome: Outcome) -> None:
-        calm = Event()
-        while True:
-            try:
-                self._stores.attempts.end(self._job.id, self._token, outcome)
-                return
-            except UnavailableError:
-                calm.wait(0.5)
 
     def _leave(self) -> NoReturn:
         """`os._exit`, because a normal exit of a process full of libraries takes a second."""

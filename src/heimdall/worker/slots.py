@@ -13,7 +13,7 @@ from typing import Any
 
 from heimdall.domain.attempt import Outcome, Pulse, WorkerInfo
 from heimdall.domain.errors import JobNotFoundError, LeaseLostError, RequestChangedError, UnavailableError
-from heimdall.domain.job import Job, Reason, Requested, Status
+from heimdall.domain.job import Job, Requested, Status
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores, Wake
 from heimdall.worker.files import AttemptFiles, attempt_of
@@ -267,7 +267,8 @@ class SlotsLoop:
                 if pulse.worker == self._worker.name:
                     self._take_over(pulse, pulse.pid)
             elif pulse.pid is not None or pulse.worker == self._worker.name:
-                self._lose(pulse.job_id, pulse.lease_token, AttemptFiles(self._data_dir, pulse.job_id, pulse.attempt))
+                files = AttemptFiles(self._data_dir, pulse.job_id, pulse.attempt)
+                self._lose(pulse.job_id, pulse.lease_token, files, "its process ended while the server was down")
         self._sweep()
 
     def _take_over(self, pulse: Pulse, pid: int) -> None:
@@ -347,7 +348,7 @@ class SlotsLoop:
         )
         logger.warning("Job %s (process %d): %s", job.id, running.process.pid, verdict.message)
         if verdict.is_lost:
-            self._lose(job.id, running.token, running.files)
+            self._lose(job.id, running.token, running.files, verdict.message)
         else:
             self._fail(job, running, verdict)
 
@@ -367,7 +368,7 @@ class SlotsLoop:
     def _release(self, job: Job, running: Running) -> None:
         """The loop stops and the process could not hand its job back itself."""
         if job.requested is not None:  # what was asked for is done by the loss
-            self._lose(job.id, running.token, running.files)
+            self._lose(job.id, running.token, running.files, "the worker stopped")
             return
         outcome = Outcome(action=Action.RELEASED, log_lines=leftover_lines(running.files))
         try:
@@ -376,10 +377,8 @@ class SlotsLoop:
             return
         self._dispatch_if_pending(job.id)
 
-    def _lose(self, job_id: str, token: str, files: AttemptFiles) -> None:
-        job = self._stores.attempts.lose(
-            job_id, token, heartbeat=None, cause=Reason.WORKER_LOST.value, log_lines=leftover_lines(files)
-        )
+    def _lose(self, job_id: str, token: str, files: AttemptFiles, cause: str) -> None:
+        job = self._stores.attempts.lose(job_id, token, heartbeat=None, cause=cause, log_lines=leftover_lines(files))
         if job is not None and job.status is Status.PENDING:
             self._dispatch(job_id)
 

@@ -1,6 +1,5 @@
 """Proves an epoch: runs it again from the checkpoint before it and compares what comes out, bit for bit."""
 
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.comparison import first_difference, first_different_part
+from heimdall.worker.files import build_once
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,58 +34,72 @@ class Verdict:
 def verify(
     job: Job, stores: Stores, artifacts: ArtifactStore, *, cache: Path, after_epoch: int | None = None
 ) -> Verdict:
-    """Run the epoch after the checkpoint of `after_epoch` again (default: the newest that can be proved).
+    """Run the epoch after the checkpoint of `after_epoch` again (0: from the start; default: the newest possible).
 
     Raises:
-        ConflictError: there is no such pair of checkpoints.
+        ConflictError: the job has not the checkpoints for it.
         CheckpointDamagedError: the checkpoint to start from is damaged.
     """
     start, recorded = choose(stores.attempts.checkpoints(job.id), after_epoch)
     with tempfile.TemporaryDirectory() as folder:
-        context = VerifyContext(job, stores, artifacts, start=start, cache_dir=cache, folder=Path(folder))
+        spec = spec_of(job.kind)
+        config = spec.config_model.model_validate(job.config).model_dump(mode="json")
+        context = VerifyContext(job, config, stores, artifacts, start=start, cache_dir=cache, folder=Path(folder))
         with suppress(StopTraining):
-            load_run(spec_of(job.kind))(context)
+            load_run(spec)(context)
         if context.saved is None:
             raise ConflictError(f"The trainer did not run epoch {recorded.epoch} again: training ended before it.")
-        return Verdict(recorded.epoch, _difference(context.saved, recorded, artifacts), context.warnings)
+        return Verdict(recorded.epoch, _difference(context, recorded), context.warnings)
 
 
-def choose(saved: list[Checkpoint], after_epoch: int | None) -> tuple[Checkpoint, Checkpoint]:
-    """A checkpoint whose file is kept, and the one recorded after it on the same line of training.
+def choose(saved: list[Checkpoint], after_epoch: int | None) -> tuple[Checkpoint | None, Checkpoint]:
+    """A checkpoint whose file is kept (None: the start), and the one recorded after it on the same line of training.
 
     `saved` is newest first. An epoch that several attempts saved counts as the newest one did.
     """
     line: dict[int, Checkpoint] = {}
     for checkpoint in saved:
         line.setdefault(checkpoint.epoch, checkpoint)
-    pairs = {
-        epoch: (line[epoch], line[epoch + 1])
-        for epoch in sorted(line, reverse=True)
-        if epoch + 1 in line and not line[epoch].is_deleted
-    }
-    if after_epoch is None and pairs:
-        return next(iter(pairs.values()))
-    if after_epoch in pairs:
-        return pairs[after_epoch]
-    possible = ", ".join(str(epoch) for epoch in sorted(pairs)) or "none; keep_every keeps more"
-    wanted = "two checkpoints in a row" if after_epoch is None else f"a kept checkpoint of epoch {after_epoch}"
-    raise ConflictError(f"This job has not {wanted} with a successor; epochs that can be verified from: {possible}.")
+    kept = sorted((epoch for epoch, checkpoint in line.items() if not checkpoint.is_deleted), reverse=True)
+    possible = [epoch for epoch in [*kept, 0] if epoch + 1 in line]
+    if not possible:
+        raise ConflictError("This job has not finished an epoch yet: there is nothing to verify.")
+    chosen = possible[0] if after_epoch is None else after_epoch
+    if chosen not in possible:
+        listed = ", ".join(str(epoch) for epoch in sorted(possible))
+        raise ConflictError(
+            f"There is no kept checkpoint of epoch {after_epoch} with an epoch after it; choose one of: {listed} "
+            "(jobs with keep_every keep more)."
+        )
+    return line.get(chosen), line[chosen + 1]
 
 
-def _difference(ours: Path, recorded: Checkpoint, artifacts: ArtifactStore) -> str | None:
+def _difference(context: "VerifyContext", recorded: Checkpoint) -> str | None:
+    assert context.saved is not None
     if not recorded.is_deleted:
-        with suppress(CheckpointDamagedError):  # the manifest still knows what it held
-            return first_difference(ours, artifacts.fetch(recorded.file))
-    return first_different_part(ours, recorded.manifest["sha256"])
+        try:
+            return first_difference(context.saved, context.artifacts.fetch(recorded.file))
+        except CheckpointDamagedError:
+            context.warn(f"The checkpoint of epoch {recorded.epoch} is damaged; its manifest was compared instead.")
+    return first_different_part(context.saved, recorded.manifest["sha256"])
 
 
 class VerifyContext:
     """A TrainingContext that reads a finished job and changes nothing of it; it ends after one epoch."""
 
     def __init__(
-        self, job: Job, stores: Stores, artifacts: ArtifactStore, *, start: Checkpoint, cache_dir: Path, folder: Path
+        self,
+        job: Job,
+        config: Mapping[str, Any],
+        stores: Stores,
+        artifacts: ArtifactStore,
+        *,
+        start: Checkpoint | None,
+        cache_dir: Path,
+        folder: Path,
     ) -> None:
         self.job = job
+        self._config = config
         self.stores = stores
         self.artifacts = artifacts
         self.start = start
@@ -100,11 +114,11 @@ class VerifyContext:
 
     @property
     def attempt(self) -> int:
-        return self.start.attempt
+        return self.start.attempt if self.start else 1
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return self.job.config
+        return self._config
 
     @property
     def threads(self) -> int:
@@ -139,8 +153,8 @@ class VerifyContext:
         self, *, dataset_size: int, train_samples: int, val_samples: int, model_architecture: str | None
     ) -> None: ...
 
-    def checkpoint_to_load(self) -> Path:
-        return self.artifacts.fetch(self.start.file)
+    def checkpoint_to_load(self) -> Path | None:
+        return self.artifacts.fetch(self.start.file) if self.start else None
 
     def took_over(self, *, epoch: int, step: int) -> None: ...
 
@@ -166,10 +180,4 @@ class VerifyContext:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
-        target = self.cache_dir / key
-        if not target.exists():
-            partial = Path(tempfile.mkdtemp(dir=self.folder))
-            build(partial)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(partial, target)
-        return target
+        return build_once(self.cache_dir / key, build)

@@ -1,6 +1,7 @@
 """From the domain's objects to the wire's."""
 
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -66,7 +67,11 @@ def checkpoint_bodies(job: Job, artifacts: list[Artifact], checkpoints: list[Che
 
 
 def certificate(job: Job, checkpoints: list[Checkpoint]) -> dict[str, Any]:
-    """The chain of manifests, oldest first; each link names the checkpoint that this attempt went on from."""
+    """The chain of manifests, oldest first; each link names the checkpoint that this attempt went on from.
+
+    Up to `comparable_until_epoch` the job ran on machines like its first one; `machine_changes` says what differed
+    afterwards. Only up to there its bits can be compared with those of a job left alone.
+    """
     ordered = sorted(checkpoints, key=lambda saved: (saved.attempt, saved.epoch))
     chain: list[dict[str, Any]] = []
     for saved in ordered:
@@ -83,7 +88,30 @@ def certificate(job: Job, checkpoints: list[Checkpoint]) -> dict[str, Any]:
                 "manifest": saved.manifest,
             }
         )
-    return {"job_id": job.id, "kind": job.kind, "config": job.config, "manifest": job.manifest, "checkpoints": chain}
+    changes = _machine_changes(chain)
+    first_changed = min((change["epoch"] for change in changes), default=job.current_epoch + 1)
+    return {
+        "job_id": job.id,
+        "kind": job.kind,
+        "config": job.config,
+        "manifest": job.manifest,
+        "comparable_until_epoch": first_changed - 1,
+        "machine_changes": changes,
+        "checkpoints": chain,
+    }
+
+
+def _machine_changes(chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where the machine of the job's present line of epochs was not the one before: `{"epoch", "was", "is"}`."""
+    line = {link["epoch"]: link["manifest"].get("machine", {}) for link in chain}  # of several attempts the newest
+    changes: list[dict[str, Any]] = []
+    for before, epoch in pairwise(sorted(line)):
+        old, new = line[before], line[epoch]
+        names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+        if names:
+            was, now = ({name: machine.get(name) for name in names} for machine in (old, new))
+            changes.append({"epoch": epoch, "was": was, "is": now})
+    return changes
 
 
 def _stored(moment: datetime | None) -> datetime:

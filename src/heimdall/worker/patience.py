@@ -1,0 +1,49 @@
+"""Stores that wait while the database is away, so that no call of a job's process fails for it.
+
+The writer and the heartbeat do not use them: they have ways of their own to go on.
+"""
+
+import logging
+from functools import wraps
+from threading import Event
+from typing import Any, cast
+
+from heimdall.domain.errors import UnavailableError
+from heimdall.domain.ports import AttemptStore, DatasetStore, HistoryStore, JobStore, Stores
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 0.5
+
+
+def patient(stores: Stores) -> Stores:
+    """The same stores; a call that finds the database away is made again until it answers."""
+    return Stores(
+        jobs=cast("JobStore", _Patient(stores.jobs)),
+        attempts=cast("AttemptStore", _Patient(stores.attempts)),
+        history=cast("HistoryStore", _Patient(stores.history)),
+        datasets=cast("DatasetStore", _Patient(stores.datasets)),
+    )
+
+
+class _Patient:
+    def __init__(self, store: Any) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._store, name)
+
+        @wraps(call)
+        def insist(*args: Any, **kwargs: Any) -> Any:
+            calm = Event()
+            is_away = False
+            while True:
+                try:
+                    return call(*args, **kwargs)
+                except UnavailableError as error:
+                    if not is_away:
+                        logger.warning("The database is away; the job waits for it: %s", error)
+                    is_away = True
+                    calm.wait(RETRY_SECONDS)
+
+        return insist

@@ -31,7 +31,7 @@ def demo(
     port: Port = None,
     data_dir: DataDir = None,
     samples: Annotated[int, typer.Option(min=100, help="Samples to generate, once.")] = 6000,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = 15,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs to train.")] = 12,
     stop: Annotated[bool, typer.Option("--exit", help="Stop the service after the table.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the service running, also without a terminal.")] = False,
 ) -> None:

@@ -22,23 +22,20 @@ def up(
     raise typer.Exit(bootstrap.up(settings))
 
 
-def serve() -> None:
-    """One API process of a cluster. Not in this version: it refuses and names `up`."""
-    _refuse("serve")
+def serve(*, host: Host = None, port: Port = None, data_dir: DataDir = None, database_url: DatabaseUrl = None) -> None:
+    """Start one API process of a cluster; jobs run in `heimdall worker`. Needs PostgreSQL."""
+    from heimdall import bootstrap
+
+    settings = bootstrap.load_settings(host=host, port=port, data_dir=data_dir, database_url=database_url)
+    raise typer.Exit(bootstrap.serve(settings))
 
 
-def worker() -> None:
-    """One worker of a cluster. Not in this version: it refuses and names `up`."""
-    _refuse("worker")
+def worker(*, data_dir: DataDir = None, slots: Slots = None, database_url: DatabaseUrl = None) -> None:
+    """Start one worker of a cluster: it runs the jobs that the API processes queue. Needs PostgreSQL."""
+    from heimdall import bootstrap
 
-
-def _refuse(command: str) -> None:
-    from heimdall.domain.errors import InvalidInputError
-
-    raise InvalidInputError(
-        f"`heimdall {command}` is for several machines with a message broker, which this version does not support; "
-        "`heimdall up` runs the API and jobs on one machine."
-    )
+    settings = bootstrap.load_settings(data_dir=data_dir, slots=slots, database_url=database_url)
+    raise typer.Exit(bootstrap.worker(settings))
 
 
 def run_job(

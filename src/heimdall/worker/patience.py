@@ -4,6 +4,7 @@ The writer and the heartbeat do not use them: they have ways of their own to go 
 """
 
 import logging
+from dataclasses import replace
 from functools import wraps
 from threading import Event
 from typing import Any, cast
@@ -18,7 +19,8 @@ RETRY_SECONDS = 0.5
 
 def patient(stores: Stores) -> Stores:
     """The same stores; a call that finds the database away is made again until it answers."""
-    return Stores(
+    return replace(
+        stores,
         jobs=cast("JobStore", _Patient(stores.jobs)),
         attempts=cast("AttemptStore", _Patient(stores.attempts)),
         history=cast("HistoryStore", _Patient(stores.history)),

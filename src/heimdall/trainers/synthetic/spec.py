@@ -115,7 +115,7 @@ def _warnings(config: Any) -> list[str]:
     if not isinstance(config, GenerateConfig) or config.use_random_receivers:
         return []
     idle = [name for name in _ONLY_RANDOM if name in config.model_fields_set]
-    return [f"With the fixed receivers {', '.join(idle)} have no effect."] if idle else []
+    return [f"Without effect with the fixed receivers: {', '.join(idle)}."] if idle else []
 
 
 SPEC = TrainerSpec(

@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://…; SQLite in the data folder."
     )
+    broker_url: SecretStr | None = Field(
+        None, description="amqp://… of RabbitMQ, for several processes; none by default."
+    )
     artifacts_url: str | None = Field(
         None, description="file://…, s3://bucket/prefix …; by default in the data folder."
     )
@@ -65,6 +68,11 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.data_dir.resolve() / 'heimdall.db'}"
 
     @property
+    def has_shared_database(self) -> bool:
+        """Whether processes on other machines can use the database too."""
+        return not self.resolved_database_url.startswith("sqlite")
+
+    @property
     def resolved_artifacts_url(self) -> str:
         return self.artifacts_url or (self.data_dir.resolve() / "artifacts").as_uri()
 
@@ -75,7 +83,12 @@ class Settings(BaseSettings):
     def masked(self) -> dict[str, Any]:
         """What is in force, for people: passwords hidden."""
         shown = self.model_dump(mode="json")
-        shown["database_url"] = re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", self.resolved_database_url)
+        shown["database_url"] = _masked(self.resolved_database_url)
+        shown["broker_url"] = None if self.broker_url is None else _masked(self.broker_url.get_secret_value())
         shown["artifacts_url"] = self.resolved_artifacts_url
         shown["data_dir"] = str(self.data_dir.resolve())
         return shown
+
+
+def _masked(url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)

@@ -29,6 +29,20 @@ def up(settings: "Settings") -> int:
     return run_up(settings)
 
 
+def serve(settings: "Settings") -> int:
+    """One API process of several, until a signal. The exit code."""
+    from heimdall.bootstrap.server import run_serve
+
+    return run_serve(settings)
+
+
+def worker(settings: "Settings") -> int:
+    """One worker of several, until a signal. The exit code."""
+    from heimdall.bootstrap.worker import run_worker
+
+    return run_worker(settings)
+
+
 def build_app(settings: "Settings") -> "FastAPI":
     """The ASGI application with everything behind it; its lifespan starts and stops the slots loop."""
     from heimdall.bootstrap.server import build_app as build

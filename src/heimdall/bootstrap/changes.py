@@ -1,16 +1,49 @@
-"""How this process hears that something was written to its database."""
+"""How this process hears of writes and of queued jobs, and where it tells of its own.
+
+The libraries of PostgreSQL and RabbitMQ are loaded only by an installation that uses them.
+"""
 
 from pathlib import Path
 
 from sqlalchemy import make_url
 
-from heimdall.domain.ports import ChangeSignal
+from heimdall.domain.ports import ChangeSignal, Wake
 from heimdall.settings import Settings
-from heimdall.wake import DataVersionSignal, PollingSignal
+from heimdall.wake import DataVersionSignal, InProcessWake, PollingSignal
+
+REQUEST_SECONDS = 0.5
 
 
 def change_signal(settings: Settings) -> ChangeSignal:
+    """For a job's process, which only asks what is requested of it."""
+    return _data_version(settings) or PollingSignal(REQUEST_SECONDS)
+
+
+def live_signal(settings: Settings) -> ChangeSignal:
+    """For an API process, which follows the events of all jobs."""
+    if settings.has_shared_database:
+        from heimdall.wake.notify import NotifySignal
+
+        return NotifySignal(_libpq_address(settings))
+    return _data_version(settings) or PollingSignal()
+
+
+def open_wake(settings: Settings, *, has_slots: bool) -> Wake:
+    """`has_slots`: a slots loop of this process waits for it; otherwise it only sends."""
+    if settings.has_shared_database and has_slots:
+        from heimdall.wake.notify import NotifyWake
+
+        return NotifyWake(_libpq_address(settings))
+    return InProcessWake()
+
+
+def _data_version(settings: Settings) -> ChangeSignal | None:
     url = make_url(settings.resolved_database_url)
     if url.get_backend_name() == "sqlite" and url.database:
         return DataVersionSignal(Path(url.database))
-    return PollingSignal()
+    return None
+
+
+def _libpq_address(settings: Settings) -> str:
+    url = make_url(settings.resolved_database_url).set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)

@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.bootstrap.changes import open_wake
+from heimdall.domain.ports import ArtifactStore, Stores, Wake
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService
 from heimdall.settings import Settings
 from heimdall.store import Database, open_database, open_stores, prepare
-from heimdall.wake.inprocess import InProcessWake
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Installation:
     settings: Settings
     database: Database
     stores: Stores
-    wake: InProcessWake
+    wake: Wake
     artifacts: ArtifactStore
     jobs: JobService
     datasets: DatasetService
@@ -36,17 +37,20 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     return RemoteArtifacts(open_object_store(url), cache=cache)
 
 
-def open_installation(settings: Settings) -> Installation:
-    """Open everything; an older database is brought up to date first.
+def open_installation(
+    settings: Settings, *, mode: Literal["upgrade", "create_only"] = "upgrade", has_slots: bool = True
+) -> Installation:
+    """Open everything; with mode `upgrade` an older database is brought up to date first.
 
     Raises:
-        HeimdallError: a newer database, a folder SQLite cannot use, a database that does not answer.
+        HeimdallError: an older database (`create_only`), a newer one, a folder SQLite cannot use, a database that
+            does not answer.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    prepare(settings.resolved_database_url, mode="upgrade")
+    prepare(settings.resolved_database_url, mode=mode)
     database = open_database(settings.resolved_database_url)
     stores = open_stores(database)
-    wake = InProcessWake()
+    wake = open_wake(settings, has_slots=has_slots)
     artifacts = open_artifacts(settings)
     jobs = JobService(stores, wake, artifacts)
     return Installation(

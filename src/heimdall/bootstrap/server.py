@@ -1,4 +1,4 @@
-"""`heimdall up`: API, recovery and slots loop in one process."""
+"""`heimdall up`: API, recovery and slots loop in one process; `heimdall serve`: the same without slots loop."""
 
 import logging
 import signal
@@ -15,10 +15,11 @@ from fastapi import FastAPI
 import heimdall
 from heimdall.api.app import create_app
 from heimdall.api.services import ApiOptions, ApiServices, Readiness
-from heimdall.bootstrap.changes import change_signal
+from heimdall.bootstrap.changes import live_signal
 from heimdall.bootstrap.configuration import configure_logging
 from heimdall.bootstrap.folder_lock import FolderLock
 from heimdall.bootstrap.installation import Installation, open_installation
+from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
 from heimdall.domain.errors import StartRefusedError, UnavailableError
 from heimdall.jobs.recovery import Recovery
@@ -30,16 +31,15 @@ logger = logging.getLogger(__name__)
 
 
 class Background:
-    """The threads beside the API: recovery and the slots loop."""
+    """The threads beside the API: recovery and, in `up`, the slots loop."""
 
-    def __init__(self, installation: Installation) -> None:
-        self.slots = open_slots(installation)
+    def __init__(self, installation: Installation, slots: SlotsLoop | None) -> None:
+        self.slots = slots
         self._recovery = Recovery(installation.stores, installation.jobs.dispatch)
         self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery"),
-            threading.Thread(target=self.slots.run, name="slots"),
-        ]
+        self._threads = [threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery")]
+        if slots is not None:
+            self._threads.append(threading.Thread(target=slots.run, name="slots"))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -48,15 +48,19 @@ class Background:
     def stop(self) -> None:
         """Give running jobs back, then end the threads."""
         self._stop.set()
-        self.slots.stop()
+        if self.slots is not None:
+            self.slots.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
 
 
-def readiness(installation: Installation, slots: SlotsLoop) -> Readiness:
+def readiness(installation: Installation, slots: SlotsLoop | None) -> Readiness:
     down: list[str] = []
+    degraded: list[str] = []
     try:
+        if slots is None and not installation.stores.jobs.workers():
+            degraded.append("worker")
         installation.stores.jobs.counts()
     except UnavailableError:
         down.append("database")
@@ -64,14 +68,17 @@ def readiness(installation: Installation, slots: SlotsLoop) -> Readiness:
         installation.artifacts.size("readiness/probe")
     except (UnavailableError, OSError):
         down.append("artifact store")
-    degraded = ["warming"] if not slots.is_warm else []
+    if slots is not None and not slots.is_warm:
+        degraded.append("warming")
+    if installation.wake.is_away:
+        degraded.append("broker")
     return Readiness(down=down, degraded=degraded)
 
 
 def assemble(installation: Installation, background: Background) -> FastAPI:
     """The API over an open installation; its lifespan runs the background threads."""
     settings = installation.settings
-    changes = change_signal(settings)
+    changes = live_signal(settings)
     services = ApiServices(
         jobs=installation.jobs,
         datasets=installation.datasets,
@@ -108,7 +115,7 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
 
 def build_app(settings: Settings) -> FastAPI:
     installation = open_installation(settings)
-    return assemble(installation, Background(installation))
+    return assemble(installation, Background(installation, open_slots(installation, str(settings.port))))
 
 
 class Server(uvicorn.Server):
@@ -123,36 +130,57 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run_up(settings: Settings) -> int:
-    """Serve until a signal. Raises: HeimdallError when the service cannot start."""
-    configure_logging(settings)
+def require_loopback(settings: Settings) -> None:
+    """Raises: StartRefusedError."""
     if not settings.is_loopback:
         raise StartRefusedError(
             f"Without tokens the service listens on loopback only, not on {settings.host}; put a proxy in front of it."
         )
+
+
+def run_up(settings: Settings) -> int:
+    """Serve until a signal. Raises: HeimdallError when the service cannot start."""
+    configure_logging(settings)
+    require_loopback(settings)
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         listener = stack.enter_context(listen(settings))
         installation = open_installation(settings)
-        background = Background(installation)
-        stack.callback(background.stop)  # also after a second Ctrl-C, which skips the lifespan's end
-        app = assemble(installation, background)
-        config = uvicorn.Config(
-            app,
-            ws="websockets-sansio",
-            ws_max_size=65536,
-            ws_per_message_deflate=False,
-            timeout_graceful_shutdown=3,
-            proxy_headers=False,
-            server_header=False,
-            log_config=None,
-        )
-        host, port = listener.getsockname()[:2]
-        logger.info("Heimdall %s on http://%s:%s, data in %s", heimdall.__version__, host, port, settings.data_dir)
-        for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
-            signal.signal(number, _already_handled)
-        Server(config, app).run(sockets=[listener])
+        _serve(stack, listener, installation, open_slots(installation, str(settings.port)))
     return 0
+
+
+def run_serve(settings: Settings) -> int:
+    """One API process of several, until a signal. Raises: HeimdallError when it cannot start."""
+    configure_logging(settings)
+    require_loopback(settings)
+    require_shared(settings, "serve")
+    with ExitStack() as stack:
+        listener = stack.enter_context(listen(settings))
+        _serve(stack, listener, open_installation(settings, mode="create_only", has_slots=False), None)
+    return 0
+
+
+def _serve(stack: ExitStack, listener: socket.socket, installation: Installation, slots: SlotsLoop | None) -> None:
+    background = Background(installation, slots)
+    stack.callback(background.stop)  # also after a second Ctrl-C, which skips the lifespan's end
+    app = assemble(installation, background)
+    config = uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        ws_max_size=65536,
+        ws_per_message_deflate=False,
+        timeout_graceful_shutdown=3,
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+    )
+    host, port = listener.getsockname()[:2]
+    data_dir = installation.settings.data_dir
+    logger.info("Heimdall %s on http://%s:%s, data in %s", heimdall.__version__, host, port, data_dir)
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
+        signal.signal(number, _already_handled)
+    Server(config, app).run(sockets=[listener])
 
 
 def _already_handled(number: int, frame: FrameType | None) -> None:

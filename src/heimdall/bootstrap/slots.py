@@ -16,14 +16,15 @@ ENTRY = "heimdall.bootstrap.job:run_claimed"
 PRELOAD = ("heimdall.bootstrap.job", "heimdall.worker.run")
 
 
-def open_slots(installation: Installation) -> SlotsLoop:
+def open_slots(installation: Installation, name: str) -> SlotsLoop:
+    """`name` must stay the same over restarts: by it the loop finds the jobs it left running."""
     settings = installation.settings
     server = _process_server()
     host = socket.gethostname()
     slots = SlotsLoop(
         stores=installation.stores,
         wake=installation.wake,
-        worker=WorkerInfo(name=f"{host}-{settings.port}", host=host, slots=settings.slots, devices=gpus()),
+        worker=WorkerInfo(name=f"{host}-{name}", host=host, slots=settings.slots, devices=gpus()),
         fork_server=server,
         entry=ENTRY,
         data_dir=settings.data_dir.resolve(),

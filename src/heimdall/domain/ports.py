@@ -334,6 +334,11 @@ class TokenStore(Protocol):
 class Wake(Protocol):
     """Says when to look. Never carries data that must not be lost."""
 
+    @property
+    def is_away(self) -> bool:
+        """Nothing can be sent at the moment: jobs stay pending. Answers at once."""
+        ...
+
     def send(self, job_id: str, task_id: str) -> None:
         """A job is queued. Raises BrokerUnavailableError when it cannot be sent within 2 s."""
         ...
@@ -350,6 +355,10 @@ class ChangeSignal(Protocol):
 
     def poll(self) -> bool:
         """True when something may have changed since the last call. Microseconds."""
+        ...
+
+    def take_deleted(self) -> list[str]:
+        """Jobs heard to be deleted since the last call, where the signal says so."""
         ...
 
     def close(self) -> None: ...

@@ -61,6 +61,8 @@ class JobService:
 
     def dispatch(self, job_id: str) -> Job:
         """Hand a pending job out. It stays pending while the broker cannot be reached."""
+        if self._wake.is_away:
+            return self._stores.jobs.get(job_id)
         task_id = str(uuid4())
         if self._stores.jobs.dispatch(job_id, task_id) is not None:
             try:

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, insert, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, select, update
 
 from heimdall.domain.errors import ConflictError, JobNotFoundError
-from heimdall.domain.events import EventName, NewEvent
+from heimdall.domain.events import Event, EventName, NewEvent
 from heimdall.domain.job import Job
+from heimdall.store.engine import TOLD
 from heimdall.store.tables import job_events, training_jobs
 
 jobs = training_jobs.c
+EVENT_FIELDS = ("seq", "event", "job_id", "attempt", "timestamp", "data")
 
 
 def job_of(row: RowMapping) -> Job:
@@ -104,6 +106,23 @@ def append_events(connection: Connection, job: Job, events: Sequence[NewEvent], 
             }
         )
     connection.execute(insert(job_events), rows)
+    tell(connection, [Event(**{name: row[name] for name in EVENT_FIELDS}) for row in rows])
+
+
+def tell(connection: Connection, events: Sequence[Event]) -> None:
+    """Have the message bus and PostgreSQL's listeners hear of these events once they are committed."""
+    connection.info.get(TOLD, []).extend(events)
+    if connection.dialect.name != "postgresql":
+        return
+    newest = events[-1]
+    is_deleted = newest.event is EventName.DELETED
+    notify(connection, "heimdall_events", f"{newest.job_id}:{'deleted' if is_deleted else newest.seq}")
+    if any(event.event is EventName.QUEUED for event in events):
+        notify(connection, "heimdall_queue", newest.job_id)
+
+
+def notify(connection: Connection, channel: str, payload: str) -> None:
+    connection.execute(select(func.pg_notify(channel, payload)))
 
 
 def num_lines(events: Sequence[NewEvent]) -> int:

@@ -1,9 +1,13 @@
 """Deleting a job: its own row first, so that nobody sees it any more, then its many rows in slices."""
 
+from datetime import datetime
+
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
 from heimdall.domain.dataset import DatasetStatus
 from heimdall.domain.errors import JobNotFoundError
+from heimdall.domain.events import Event, EventName
+from heimdall.store.change import tell
 from heimdall.store.files import insert_if_new
 from heimdall.store.tables import (
     datasets,
@@ -20,7 +24,7 @@ from heimdall.store.tables import (
 SLICE = 20_000  # rows a transaction: well under the 200 ms others may have to wait
 
 
-def hide_job(connection: Connection, job_id: str) -> None:
+def hide_job(connection: Connection, job_id: str, now: datetime) -> None:
     """Delete the job's row, what hangs on it by foreign key, and a dataset it did not finish.
 
     Raises: JobNotFoundError.
@@ -29,6 +33,7 @@ def hide_job(connection: Connection, job_id: str) -> None:
     connection.execute(delete(datasets).where(unfinished))
     if not connection.execute(delete(training_jobs).where(training_jobs.c.id == job_id)).rowcount:
         raise JobNotFoundError(job_id)
+    tell(connection, [Event(0, EventName.DELETED, job_id, 0, now, {})])
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id == job_id))
     insert_if_new(connection, deletions, {"job_id": job_id})
 

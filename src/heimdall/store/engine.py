@@ -6,7 +6,7 @@ can neither fail half way nor read what is old); readers never wait for writers.
 
 import json
 import sqlite3
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -20,12 +20,15 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
+from heimdall.domain.events import Event
 from heimdall.store.columns import to_json
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Publish = Callable[[Sequence[Event]], None]
 
 BUSY_TIMEOUT_SECONDS = 10
+TOLD = "heimdall.told"  # key in `Connection.info` of the events that the present transaction adds
 NUM_TRIES = 3
 NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb2", "smb3", "smbfs", "fuse.sshfs"})
 # The whole transaction was rolled back and nothing of it was kept: doing it again is safe.
@@ -49,11 +52,18 @@ def utc_now() -> datetime:
 class Database:
     """The engines of one database. Close it when done; make a new one after a fork."""
 
-    def __init__(self, url: URL, writer: Engine, reader: Engine, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        url: URL,
+        engines: tuple[Engine, Engine],
+        now: Callable[[], datetime],
+        *,
+        publish: Publish | None = None,
+    ) -> None:
         self.url = url
-        self.writer = writer
-        self.reader = reader
+        self.writer, self.reader = engines
         self.now = now
+        self._publish = publish
 
     @property
     def dialect(self) -> str:
@@ -69,15 +79,23 @@ class Database:
         """
         for _ in range(NUM_TRIES - 1):
             try:
-                with self.writer.begin() as connection:
-                    return work(connection)
+                return self._commit(work)
             except DBAPIError as error:
                 if not _was_rolled_back(error):
                     raise _explained(error) from error
             except PoolTimeoutError as error:
                 raise _explained(error) from error
-        with _explaining(), self.writer.begin() as connection:
-            return work(connection)
+        with _explaining():
+            return self._commit(work)
+
+    def _commit(self, work: Callable[[Connection], R]) -> R:
+        told: list[Event] = []
+        with self.writer.begin() as connection:
+            connection.info[TOLD] = told
+            answer = work(connection)
+        if told and self._publish is not None:
+            self._publish(told)
+        return answer
 
     def read(self, work: Callable[[Connection], R]) -> R:
         """`work` in one read transaction, which sees one moment of the database.
@@ -127,15 +145,19 @@ def reads(method: Callable[Concatenate[S, Connection, P], R]) -> Callable[Concat
     return run
 
 
-def open_database(url: str, *, now: Callable[[], datetime] = utc_now) -> Database:
+def open_database(url: str, *, now: Callable[[], datetime] = utc_now, publish: Publish | None = None) -> Database:
     """Open `sqlite:///…`, `postgresql://…` or `postgresql+psycopg://…`. Nothing is connected before the first use.
+
+    `publish` gets the new events of each transaction once it is committed; it must neither block nor raise.
 
     Raises: DatabaseRefusedError.
     """
     place = parse_url(url)
     if place.get_backend_name() == "sqlite":
-        return Database(place, _sqlite(place, is_writer=True), _sqlite(place, is_writer=False), now)
-    return Database(place, _postgres(place, is_writer=True), _postgres(place, is_writer=False), now)
+        engines = _sqlite(place, is_writer=True), _sqlite(place, is_writer=False)
+    else:
+        engines = _postgres(place, is_writer=True), _postgres(place, is_writer=False)
+    return Database(place, engines, now, publish=publish)
 
 
 def parse_url(url: str) -> URL:

@@ -282,7 +282,7 @@ class SqlJobStore:
 
     @writes
     def _hide(self, connection: Connection, job_id: str) -> None:
-        hide_job(connection, job_id)
+        hide_job(connection, job_id, self.database.now())
 
     @reads
     def _waiting_deletions(self, connection: Connection) -> list[str]:

@@ -29,6 +29,9 @@ class DataVersionSignal:
             self._seen = version
             return has_changed
 
+    def take_deleted(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()

@@ -12,6 +12,10 @@ class InProcessWake:
         self._is_closed = False
         self._heard = threading.local()
 
+    @property
+    def is_away(self) -> bool:
+        return False
+
     def send(self, job_id: str, task_id: str) -> None:
         with self._changed:
             self._num_sent += 1

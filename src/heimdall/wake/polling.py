@@ -19,5 +19,8 @@ class PollingSignal:
         self._next_look = now + self._interval_seconds
         return True
 
+    def take_deleted(self) -> list[str]:
+        return []
+
     def close(self) -> None:
         pass

@@ -198,6 +198,8 @@ class Hub:
 
     async def _tick(self) -> None:
         now = time.monotonic()
+        for job_id in self._signal.take_deleted():
+            self._delete(job_id)
         if self._signal.poll() or now - self._looked_at >= LOOK_SECONDS:
             await self._look()
             self._looked_at = now

@@ -1,11 +1,11 @@
 """Calls of a job's process wait for a database that is away instead of failing the job."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from heimdall.domain.errors import JobNotFoundError, UnavailableError
-from heimdall.domain.ports import Stores
 from heimdall.worker import patience
 from heimdall.worker.patience import patient
 from tests.worker.place import Place
@@ -29,8 +29,7 @@ def test_a_call_is_made_until_the_database_answers(place: Place, monkeypatch: py
     monkeypatch.setattr(patience, "RETRY_SECONDS", 0.01)
     job = place.submit()
     line = Line(place.stores.jobs, num_cuts=3)
-    attempts, history, datasets = place.stores.attempts, place.stores.history, place.stores.datasets
-    waiting = patient(Stores(jobs=line, attempts=attempts, history=history, datasets=datasets))  # pyright: ignore[reportArgumentType]
+    waiting = patient(replace(place.stores, jobs=line))
     assert waiting.jobs.get(job.id).id == job.id
     assert line.num_cuts == 0
     with pytest.raises(JobNotFoundError):  # an answer, though not a pleasant one

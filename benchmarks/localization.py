@@ -50,6 +50,7 @@ CONVNEXT_CONFIG = TrainingConfig(
     model_architecture="convnext_atto",
     pretrained=False,
     epochs=6,
+    batch_size=8,
     warmup_epochs=1,
     n_mels=32,
     n_fft=512,

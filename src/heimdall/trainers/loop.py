@@ -6,6 +6,7 @@ checkpoints, stop requests and reporting. Nothing an epoch does depends on how i
 checkpoint's weights, optimizer and tally, and reseeds everything from (seed, epoch).
 """
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,7 +25,11 @@ from heimdall.trainers.schedule import Tally, learning_rate
 from heimdall.trainers.seeding import reseed
 from heimdall.trainers.task import LoopConfig, Metrics, Task
 
+logger = logging.getLogger(__name__)
+
 ANNOUNCED_VALIDATION_SECONDS = 1.0  # a shorter validation is not worth two events an epoch
+
+LOGGED = ("train_loss", "val_loss", "val_rmse", "learning_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class Loop:
             self.run_epoch(self.epoch + 1)
             if self.epoch < self.config.epochs and not self.tally.is_out_of_patience(self.config):
                 self.context.pause_point()
+        if self.epoch < self.config.epochs:
+            logger.info("no improvement for %d epochs: stopped early", self.tally.epochs_without_improvement)
         self.context.drain()
         return Trained(self.model, self.fabric.device, self.epoch, self.tally, self.metrics, self.machine)
 
@@ -99,6 +106,7 @@ class Loop:
         for line in differences(saved["manifest"]["machine"], self.machine):
             self.context.warn(f"From epoch {self.epoch + 1} on this job runs on another machine: {line}.")
         self.context.took_over(epoch=self.epoch, step=saved["step"])
+        logger.info("going on after epoch %d", self.epoch)
 
     @property
     def _scaler(self) -> Any | None:
@@ -112,6 +120,8 @@ class Loop:
         assert value is not None
         self.tally = self.tally.after(value, epoch, self.config)
         self.epoch, self.metrics = epoch, metrics
+        figures = ", ".join(f"{name} {metrics[name]:.4g}" for name in LOGGED if metrics.get(name) is not None)
+        logger.info("epoch %d/%d: %s", epoch, self.config.epochs, figures)
         self._report()
 
     def _train(self, epoch: int, rate: float) -> Metrics:

@@ -1,6 +1,7 @@
 # pyright: reportUnknownMemberType=false
 """Runs a localisation job: data, training, files."""
 
+import logging
 from dataclasses import asdict
 from typing import Any
 
@@ -23,6 +24,8 @@ from heimdall.trainers.localization.spectrograms import open_spectrograms
 from heimdall.trainers.localization.task import LocalizationTask
 from heimdall.trainers.loop import Loop, Trained
 from heimdall.trainers.machine import uses_gpu
+
+logger = logging.getLogger(__name__)
 
 NOTABLE_SHARE = 0.1  # of samples left out, above which the user is told
 
@@ -48,6 +51,13 @@ def run(context: TrainingContext) -> None:
         train_samples=len(selection.train),
         val_samples=len(selection.val),
         model_architecture=architecture,
+    )
+    logger.info(
+        "%s on %s: %d samples to train on, %d to validate with",
+        architecture,
+        folder.name,
+        len(selection.train),
+        len(selection.val),
     )
     trained = Loop(context, config, task).run()
     context.set_phase("exporting")

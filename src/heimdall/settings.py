@@ -5,9 +5,9 @@ Flags win over `HEIMDALL_…` variables, those over a `heimdall.toml` in the wor
 
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,6 +17,20 @@ from pydantic_settings import (
 from typing_extensions import override
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+SHORTEST_SECRET = 16
+
+
+def _usable_secret(secret: SecretStr | None) -> SecretStr | None:
+    """None when empty, which is how a variable is taken back."""
+    text = secret.get_secret_value() if secret else ""
+    if not text:
+        return None
+    if len(text) < SHORTEST_SECRET or not re.fullmatch(r"[A-Za-z0-9._~-]+", text):
+        raise ValueError(f"a token has at least {SHORTEST_SECRET} characters, of A-Z a-z 0-9 . _ ~ -")
+    return secret
+
+
+Secret = Annotated[SecretStr | None, AfterValidator(_usable_secret)]
 
 
 class Settings(BaseSettings):
@@ -41,12 +55,18 @@ class Settings(BaseSettings):
     slots: int = Field(1, ge=0, le=256, description="Jobs that run at once on this machine.")
     allowed_hosts: list[str] = Field([], description="Host names accepted besides loopback and the bound address.")
     allowed_origins: list[str] = Field([], description="Origins of web pages that may call the API besides its own.")
+    admin_token: Secret = Field(None, description="A token of role admin that needs no row in the database.")
+    requests_per_minute: int = Field(
+        30_000, ge=0, description="Requests of one token, or of one peer without token; 0 for no limit."
+    )
+    failed_logins_per_minute: int = Field(30, ge=0, description="Wrong tokens of one peer; 0 for no limit.")
     forwarded_allow_ips: str = Field("127.0.0.1", description="Peers whose X-Forwarded-… headers count.")
     keep_events_days: int | None = Field(
         None, ge=1, description="Empty step, log and system events of jobs ended so long."
     )
     log_format: Literal["text", "json"] = Field("text", description="Log lines as text or as one JSON object each.")
     url: str | None = Field(None, description="Service that the command line talks to; the local one by default.")
+    token: Secret = Field(None, description="Token that the command line sends.")
 
     @classmethod
     @override

@@ -14,6 +14,7 @@ from heimdall.artifacts import LocalArtifacts
 from heimdall.domain.ports import Stores
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService
+from heimdall.jobs.tokens import TokenService
 from heimdall.sdk.registry import specs
 from heimdall.store import open_database, open_stores
 from heimdall.wake import DataVersionSignal, InProcessWake
@@ -29,6 +30,7 @@ class Installation:
     app: FastAPI
     stores: Stores
     jobs: JobService
+    tokens: TokenService
     artifacts: LocalArtifacts
     folder: Path
     worker: Worker
@@ -36,7 +38,12 @@ class Installation:
 
 @contextmanager
 def open_installation(
-    template: Path, folder: Path, *, options: ApiOptions = DEFAULT_OPTIONS, readiness: Readiness | None = None
+    template: Path,
+    folder: Path,
+    *,
+    options: ApiOptions = DEFAULT_OPTIONS,
+    readiness: Readiness | None = None,
+    admin_secret: str | None = None,
 ) -> Generator[Installation]:
     """`template` is a database file with all tables and no rows."""
     file = folder / "heimdall.db"
@@ -47,9 +54,11 @@ def open_installation(
     signal = DataVersionSignal(file)
     artifacts = LocalArtifacts(folder / "artifacts", cache=folder / "cache")
     jobs = JobService(stores, wake, artifacts, delete_patience_seconds=0.3, sweep_seconds=0.01)
+    tokens = TokenService(stores.tokens, admin_secret=admin_secret)
     services = ApiServices(
         jobs=jobs,
         datasets=DatasetService(stores, jobs, artifacts),
+        tokens=tokens,
         history=stores.history,
         attempts=stores.attempts,
         artifacts=artifacts,
@@ -61,7 +70,7 @@ def open_installation(
     )
     app = create_app(services, options)
     try:
-        yield Installation(app, stores, jobs, artifacts, folder, Worker(stores.attempts, artifacts))
+        yield Installation(app, stores, jobs, tokens, artifacts, folder, Worker(stores.attempts, artifacts))
     finally:
         signal.close()
         wake.close()

@@ -7,10 +7,12 @@ import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from heimdall.api import health
+from heimdall.api import health, login
+from heimdall.api.access import Access, TokenBook
 from heimdall.api.errors import install_error_handlers
 from heimdall.api.forwarded import ForwardedHeaders
 from heimdall.api.guard import Guard
+from heimdall.api.limits import RateLimit
 from heimdall.api.live import sockets
 from heimdall.api.live.hub import Hub
 from heimdall.api.openapi import install_openapi, operation_id
@@ -44,11 +46,14 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
     app.state.services = services
     app.state.options = options
     app.state.hub = hub
+    app.state.token_book = TokenBook(services.tokens.known)
+    app.state.login_failures = RateLimit(options.failed_logins_per_minute)
     app.include_router(health.router)
     # The guard refuses a length that is declared; this cuts off a body that does not declare one.
     limit = options.max_body_bytes
     app.include_router(training, prefix="/api/v1/training", max_body_size=limit)
     app.include_router(training, prefix="/v1/training", max_body_size=limit, include_in_schema=False)
+    app.include_router(login.router, max_body_size=limit)
     app.include_router(sockets.router)
     install_error_handlers(app, options.outage_errors)
     install_openapi(app, services.specs(), DESCRIPTION)
@@ -58,6 +63,12 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
 
 def _add_middleware(app: FastAPI, options: ApiOptions) -> None:
     """The last one added is the first to see a request."""
+    app.add_middleware(
+        Access,
+        book=app.state.token_book,
+        requests=RateLimit(options.requests_per_minute),
+        failures=app.state.login_failures,
+    )
     if options.allowed_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -1,4 +1,4 @@
-"""What a trusted proxy says of the request it passes on: scheme, host and port as the client used them."""
+"""What a trusted proxy says of the request it passes on: who sent it, and scheme, host and port as the client used."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
@@ -9,7 +9,7 @@ SCHEMES = {"http": {"http": "http", "https": "https"}, "websocket": {"http": "ws
 
 
 class ForwardedHeaders:
-    """Takes over X-Forwarded-Proto, -Host and -Port when the peer is in `trusted` (addresses, networks or `*`)."""
+    """Takes over X-Forwarded-For, -Proto, -Host and -Port when the peer is in `trusted`: addresses, networks or `*`."""
 
     def __init__(self, app: ASGIApp, *, trusted: str) -> None:
         self._app = app
@@ -41,12 +41,23 @@ def _take_over(scope: Scope) -> None:
     scheme = SCHEMES[scope["type"]].get(_nearest(headers, "x-forwarded-proto").lower())
     if scheme is not None:
         scope["scheme"] = scheme
+    client = _nearest(headers, "x-forwarded-for")
+    if _is_address(client):
+        scope["client"] = (client, 0)
     host = _nearest(headers, "x-forwarded-host")
     port = _nearest(headers, "x-forwarded-port")
     if host:
         is_port_missing = port.isdigit() and ":" not in host.rpartition("]")[2]
         is_default_port = port == {"http": "80", "ws": "80", "https": "443", "wss": "443"}[scope["scheme"]]
         MutableHeaders(scope=scope)["host"] = f"{host}:{port}" if is_port_missing and not is_default_port else host
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _nearest(headers: Headers, name: str) -> str:

@@ -8,11 +8,17 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from heimdall.api.access import COOKIE, is_open
 from heimdall.api.errors import MEDIA_TYPE, Problem
 from heimdall.sdk.spec import TrainerSpec
 
+SECURITY_SCHEMES: dict[str, dict[str, str]] = {
+    "token": {"type": "http", "scheme": "bearer"},
+    "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+}
 REFERENCE = "#/components/schemas/{model}"
 EVERYWHERE = (400, 403, 421, 503)  # NUL in the address, foreign origin, unknown host, database away
+BEHIND_LOGIN = (401, 429)
 WITH_BODY = (413, 415, 422)
 
 
@@ -36,8 +42,12 @@ def install_openapi(app: FastAPI, specs: Mapping[str, TrainerSpec], description:
         if app.openapi_schema is None:
             schema = get_openapi(title=app.title, version=app.version, description=description, routes=app.routes)
             _add_schemas(schema, specs)
-            for operations in schema["paths"].values():
+            schema["components"]["securitySchemes"] = SECURITY_SCHEMES
+            schema["security"] = [{name: []} for name in SECURITY_SCHEMES]
+            for path, operations in schema["paths"].items():
                 for method, operation in operations.items():
+                    if is_open(path):
+                        operation["security"] = []
                     _add_problems(method, operation)
             app.openapi_schema = schema
         return app.openapi_schema
@@ -59,7 +69,7 @@ def _add_schemas(schema: dict[str, Any], specs: Mapping[str, TrainerSpec]) -> No
 
 
 def _add_problems(method: str, operation: dict[str, Any]) -> None:
-    statuses = [*EVERYWHERE]
+    statuses = [*EVERYWHERE] if "security" in operation else [*EVERYWHERE, *BEHIND_LOGIN]
     if "requestBody" in operation:
         statuses += WITH_BODY
     elif method not in {"get", "head"}:

@@ -10,6 +10,7 @@ from fastapi.requests import HTTPConnection
 from heimdall.domain.ports import ArtifactStore, AttemptStore, ChangeSignal, HistoryStore
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService
+from heimdall.jobs.tokens import TokenService
 from heimdall.sdk.spec import TrainerSpec
 
 
@@ -27,6 +28,7 @@ class ApiServices:
 
     jobs: JobService
     datasets: DatasetService
+    tokens: TokenService
     history: HistoryStore
     attempts: AttemptStore
     artifacts: ArtifactStore
@@ -39,13 +41,18 @@ class ApiServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
-    """`outage_errors`: what a store raises when its database cannot be reached; answered with 503."""
+    """`outage_errors`: what a store raises when its database cannot be reached; answered with 503.
+
+    A limit of 0 is none; requests count by token, or by peer where there is none.
+    """
 
     version: str
     allowed_hosts: frozenset[str] = frozenset()
     allowed_origins: frozenset[str] = frozenset()
     trusted_proxies: str = "127.0.0.1"
     max_body_bytes: int = 1024 * 1024
+    requests_per_minute: int = 0
+    failed_logins_per_minute: int = 0
     outage_errors: tuple[type[Exception], ...] = ()
 
 

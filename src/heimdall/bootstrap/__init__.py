@@ -5,8 +5,11 @@ what the command line imports at its top is imported again in every job's proces
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from fastapi import FastAPI
 
+    from heimdall.jobs.tokens import TokenService
     from heimdall.settings import Settings
     from heimdall.worker.verification import Verdict
 
@@ -55,6 +58,13 @@ def run_job_by_hand(settings: "Settings", job_id: str) -> int:
     from heimdall.bootstrap.job import run_by_hand
 
     return run_by_hand(settings, job_id)
+
+
+def open_tokens(settings: "Settings") -> "AbstractContextManager[TokenService]":
+    """The installation's tokens, opened as a context."""
+    from heimdall.bootstrap import access
+
+    return access.open_tokens(settings)
 
 
 def migrate(settings: "Settings") -> str:

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 import heimdall
 from heimdall.api.app import create_app
 from heimdall.api.services import ApiOptions, ApiServices, Readiness
+from heimdall.bootstrap.access import require_guarded, token_service
 from heimdall.bootstrap.changes import live_signal
 from heimdall.bootstrap.configuration import configure_logging
 from heimdall.bootstrap.folder_lock import FolderLock
@@ -82,6 +83,7 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
     services = ApiServices(
         jobs=installation.jobs,
         datasets=installation.datasets,
+        tokens=token_service(settings, installation.stores),
         history=installation.stores.history,
         attempts=installation.stores.attempts,
         artifacts=installation.artifacts,
@@ -95,6 +97,8 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
         allowed_hosts=frozenset({*LOOPBACK, "[::1]", settings.host, *settings.allowed_hosts}),
         allowed_origins=frozenset(settings.allowed_origins),
         trusted_proxies=settings.forwarded_allow_ips,
+        requests_per_minute=settings.requests_per_minute,
+        failed_logins_per_minute=settings.failed_logins_per_minute,
         outage_errors=(UnavailableError,),
     )
     app = create_app(services, options)
@@ -130,18 +134,9 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def require_loopback(settings: Settings) -> None:
-    """Raises: StartRefusedError."""
-    if not settings.is_loopback:
-        raise StartRefusedError(
-            f"Without tokens the service listens on loopback only, not on {settings.host}; put a proxy in front of it."
-        )
-
-
 def run_up(settings: Settings) -> int:
     """Serve until a signal. Raises: HeimdallError when the service cannot start."""
     configure_logging(settings)
-    require_loopback(settings)
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         listener = stack.enter_context(listen(settings))
@@ -153,7 +148,6 @@ def run_up(settings: Settings) -> int:
 def run_serve(settings: Settings) -> int:
     """One API process of several, until a signal. Raises: HeimdallError when it cannot start."""
     configure_logging(settings)
-    require_loopback(settings)
     require_shared(settings, "serve")
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings))
@@ -162,6 +156,7 @@ def run_serve(settings: Settings) -> int:
 
 
 def _serve(stack: ExitStack, listener: socket.socket, installation: Installation, slots: SlotsLoop | None) -> None:
+    require_guarded(installation.settings, installation.stores)
     background = Background(installation, slots)
     stack.callback(background.stop)  # also after a second Ctrl-C, which skips the lifespan's end
     app = assemble(installation, background)

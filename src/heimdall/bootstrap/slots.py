@@ -49,6 +49,8 @@ def job_environment(settings: Settings) -> dict[str, str]:
         "HEIMDALL_DATA_DIR": str(settings.data_dir.resolve()),
         "HEIMDALL_DATABASE_URL": settings.resolved_database_url,
         "HEIMDALL_ARTIFACTS_URL": settings.resolved_artifacts_url,
+        "HEIMDALL_ADMIN_TOKEN": "",  # a job does not call the service
+        "HEIMDALL_TOKEN": "",
     }
 
 

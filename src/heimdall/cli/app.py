@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from heimdall.cli import datasets, demo, inspection, jobs, processes, records, upkeep, verification
+from heimdall.cli import datasets, demo, inspection, jobs, processes, records, tokens, upkeep, verification
 from heimdall.cli.exits import ExitCode, exit_code_of, report
 from heimdall.domain.errors import HeimdallError
 
@@ -44,6 +44,7 @@ for name, command, panel in COMMANDS:
     app.command(name, rich_help_panel=panel)(command)
 app.add_typer(records.artifacts, name="artifacts", rich_help_panel=RECORDS)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=RECORDS)
+app.add_typer(tokens.app, name="tokens", rich_help_panel=INSTALLATION)
 
 
 def run(arguments: list[str] | None) -> None:

@@ -17,7 +17,9 @@ def connect(url: str | None) -> "HeimdallClient":
     from heimdall.client import HeimdallClient
 
     settings = bootstrap.load_settings(url=url)
-    return HeimdallClient(settings.url or local_url(settings.host, settings.port))
+    token = settings.token or settings.admin_token
+    address = settings.url or local_url(settings.host, settings.port)
+    return HeimdallClient(address, token=token.get_secret_value() if token else None)
 
 
 def local_url(host: str, port: int) -> str:

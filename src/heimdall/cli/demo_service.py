@@ -28,7 +28,9 @@ class DemoService:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._port = free_port(settings.host, settings.port)
-        self.client = HeimdallClient(local_url(settings.host, self._port))
+        token = settings.token or settings.admin_token
+        secret = token.get_secret_value() if token else None
+        self.client = HeimdallClient(local_url(settings.host, self._port), token=secret)
 
     def __enter__(self) -> Self:
         """Raises: UnavailableError when the service does not come up, with what it said."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
+from heimdall.api.access import Actor
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
 from heimdall.api.services import Services
@@ -23,10 +24,10 @@ CONFIG_BODY = {
 
 @router.post("/generate", status_code=202, responses=problems(409), openapi_extra=CONFIG_BODY)
 def generate_dataset(
-    body: Annotated[dict[str, Any], Body()], services: Services, idempotency: IdempotencyHeader = None
+    body: Annotated[dict[str, Any], Body()], services: Services, actor: Actor, idempotency: IdempotencyHeader = None
 ) -> GenerationStarted:
     """Start a job that makes a dataset."""
-    job, dataset = services.datasets.generate(body, idempotency=idempotency_key(idempotency, body))
+    job, dataset = services.datasets.generate(body, actor=actor, idempotency=idempotency_key(idempotency, body))
     return GenerationStarted(
         job_id=job.id,
         dataset_id=dataset.id,

@@ -5,6 +5,7 @@ from typing import Annotated
 import anyio.from_thread
 from fastapi import APIRouter, Query, Request
 
+from heimdall.api.access import Actor
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
 from heimdall.api.services import Services
@@ -28,12 +29,12 @@ router = APIRouter(tags=["jobs"], route_class=StrictRoute)
 
 @router.post("/jobs", status_code=201, responses=problems(409))
 def create_job(
-    body: JobCreate, services: Services, root: WebsocketRoot, idempotency: IdempotencyHeader = None
+    body: JobCreate, services: Services, root: WebsocketRoot, actor: Actor, idempotency: IdempotencyHeader = None
 ) -> JobBody:
     """Store a job and hand it out."""
     request = body.to_request(services.specs())
     key = idempotency_key(idempotency, body.model_dump(exclude_unset=True))
-    return job_body(services.jobs.create(request, idempotency=key), root)
+    return job_body(services.jobs.create(request, actor=actor, idempotency=key), root)
 
 
 @router.get("/jobs")
@@ -79,7 +80,7 @@ def update_job(job_id: JobId, body: JobChanges, services: Services, root: Websoc
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404))
-def delete_job(request: Request, job_id: JobId, services: Services) -> None:
+def delete_job(request: Request, job_id: JobId, services: Services, actor: Actor) -> None:
     """Stop the job if it runs, then remove everything of it."""
-    services.jobs.delete(job_id)
+    services.jobs.delete(job_id, actor=actor)
     anyio.from_thread.run_sync(request.app.state.hub.forget, job_id)

@@ -1,11 +1,13 @@
 """The likelihood is the generator's own: every piece is compared with what the generator draws."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
-from heimdall.datasets.format import Rows
 from heimdall.trainers.synthetic.generate import accepted_rows, draw_block
-from heimdall.trainers.synthetic.geometry import Floats, great_circle_km
+from heimdall.trainers.synthetic.geometry import Floats, gdop, great_circle_km
 from heimdall.trainers.synthetic.likelihood import ObservationModel, posterior_mean
 from heimdall.trainers.synthetic.propagation import PROPAGATION
 from heimdall.trainers.synthetic.spec import GenerateConfig
@@ -86,23 +88,54 @@ def test_positions_that_would_have_been_rejected_have_no_weight() -> None:
     assert is_cut
 
 
-def ranks(rows: Rows) -> Floats:
-    """For each sample the posterior probability of a latitude south of the true one."""
-    lat, lon = grid(0.05)
-    found = np.empty(len(rows))
+# Limits under which misses, the prior and the rejected draws all matter
+HARD = GenerateConfig(name="test", num_samples=500, max_gdop=1.2, min_snr_db=20.0, inside_ratio=0.9)
+
+
+def statistics(row: np.void, lat: Floats, lon: Floats) -> Floats:
+    """[2, points]: how much nearer a point lies to the detecting receivers than to the others, km; its GDOP."""
+    count = int(row["num_receivers"])
+    rx_lat, rx_lon, heard = row["receiver_lat"][:count], row["receiver_lon"][:count], row["detected"][:count]
+    distance = great_circle_km(lat[:, None], lon[:, None], rx_lat, rx_lon)
+    missed = distance[:, ~heard].mean(axis=1) if not heard.all() else 0.0
+    return np.stack([distance[:, heard].mean(axis=1) - missed, gdop(lat, lon, rx_lat, rx_lon, heard)])
+
+
+def worst_rank() -> float:
+    """Kolmogorov-Smirnov statistic (times the root of their number) of the truth's ranks under the posteriors.
+
+    The rank is the posterior probability of a statistic below that of the truth: over accepted samples it is uniform
+    when the posterior is the generator's (simulation-based calibration).
+    """
+    model = ObservationModel(HARD.samples_config(), PROPAGATION)
+    rows = np.concatenate(list(accepted_rows(HARD)))
+    lat, lon = grid(0.1)
+    ranks = np.empty((2, len(rows)))
     for number, row in enumerate(rows):
-        log_posterior = MODEL.log_posterior(row, lat, lon)
+        log_posterior = model.log_posterior(row, lat, lon)
         weight = np.exp(log_posterior - log_posterior.max())
-        found[number] = weight[lat < row["tx_lat"]].sum() / weight.sum()
-    return found
+        truth = statistics(row, np.array([row["tx_lat"]]), np.array([row["tx_lon"]]))
+        ranks[:, number] = (statistics(row, lat, lon) < truth) @ weight / weight.sum()
+    uniform = (np.arange(len(rows)) + 0.5) / len(rows)
+    return float(np.abs(np.sort(ranks, axis=1) - uniform).max() * np.sqrt(len(rows)))
+
+
+WITHIN_ONE_PERCENT = 1.73  # quantile of the larger of two Kolmogorov statistics
 
 
 def test_the_posterior_is_calibrated() -> None:
-    """Over accepted samples the truth's rank under its own posterior is uniform, else some piece is not the
-    generator's: misses, truncation, prior, density, all of them count here (simulation-based calibration)."""
-    found = np.sort(ranks(np.concatenate(list(accepted_rows(CONFIG)))))
-    uniform = (np.arange(len(found)) + 0.5) / len(found)
-    assert np.abs(found - uniform).max() < 1.63 / np.sqrt(len(found))  # Kolmogorov-Smirnov at 1 %
+    assert worst_rank() < WITHIN_ONE_PERCENT
+
+
+@pytest.mark.parametrize("piece", ["log_miss_probability", "log_acceptance", "log_prior", "log_snr_density"])
+def test_calibration_shows_when_a_piece_is_left_out(piece: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: Callable[..., Floats] = getattr(ObservationModel, piece)
+
+    def flat(*arguments: Any) -> Floats:
+        return np.zeros_like(whole(*arguments))
+
+    monkeypatch.setattr(ObservationModel, piece, flat)
+    assert worst_rank() > WITHIN_ONE_PERCENT
 
 
 def test_localisation_is_neither_trivial_nor_hopeless() -> None:

@@ -67,6 +67,10 @@ def test_a_name_is_taken_once(api: Api) -> None:
     problem_of(generate(api, name=name), 409)
 
 
+def test_the_name_of_the_default_dataset_is_kept(api: Api) -> None:
+    assert "default" in problem_of(generate(api, name="default"), 409)["detail"]
+
+
 def test_the_same_key_makes_one_dataset(api: Api) -> None:
     body, headers = {"name": str(uuid4()), "num_samples": 5}, {"Idempotency-Key": str(uuid4())}
     answers = [api.post("/synthetic/generate", body, headers=headers) for _ in range(2)]

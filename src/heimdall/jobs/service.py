@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from heimdall.domain.attempt import Artifact, Checkpoint
-from heimdall.domain.dataset import Dataset, DatasetStatus
+from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetStatus
 from heimdall.domain.errors import (
     ArtifactNotFoundError,
     BrokerUnavailableError,
@@ -184,6 +184,10 @@ class JobService:
 
 def _dataset_of(new: NewJob) -> Dataset:
     config = new.config
+    if config["name"] == DEFAULT_DATASET:
+        raise ConflictError(
+            f"The name {DEFAULT_DATASET} is kept for the dataset of jobs that name none; choose another."
+        )
     return Dataset(
         id=str(uuid4()),
         name=config["name"],

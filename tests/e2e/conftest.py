@@ -14,6 +14,12 @@ def shared_service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     assert service.close() == 0
 
 
+@pytest.fixture(scope="session")
+def dataset_id(shared_service: RunningService) -> str:
+    """So few samples that an epoch takes a fraction of a second."""
+    return shared_service.generate("few", 300)
+
+
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[RunningService]:
     """A service of the test's own, not started yet."""

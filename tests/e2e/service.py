@@ -3,10 +3,12 @@
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -89,6 +91,19 @@ class RunningService:
         assert answer.status_code == 201, answer.text
         return answer.json()["id"]
 
+    def generate(self, name: str, num_samples: int) -> str:
+        """A dataset of the fixed receivers; its id."""
+        body = {"name": name, "num_samples": num_samples, "use_random_receivers": False, "seed": 5}
+        accepted = self.api.post("/synthetic/generate", json=body).json()
+        assert self.wait_ended(accepted["job_id"])["status"] == "completed"
+        return accepted["dataset_id"]
+
+    def act(self, job_id: str, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """pause, resume, cancel, retry, clone: the answer of one that must be possible."""
+        answer = self.api.post(f"/jobs/{job_id}/{action}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
     def job(self, job_id: str) -> dict[str, Any]:
         answer = self.api.get(f"/jobs/{job_id}")
         assert answer.status_code == 200, answer.text
@@ -115,6 +130,35 @@ class RunningService:
         """SIGKILL to the job's process, when it has one."""
         pid = self.job_processes().get(job_id)
         return pid is not None and _kill(pid)
+
+    @contextmanager
+    def frozen(self, job_id: str) -> Generator[int]:
+        """The job's process stands still meanwhile, never with the database's lock in its hands. Its process id."""
+        pid = wait_until(lambda: self.job_processes().get(job_id), seconds=60, what="the job has a process")
+        assert pid is not None
+        self._stop_between_writes(pid)
+        try:
+            yield pid
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def _stop_between_writes(self, pid: int) -> None:
+        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=0.2)) as other:
+            while True:
+                os.kill(pid, signal.SIGSTOP)
+                wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, seconds=5, what="it stops")
+                try:
+                    other.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError:
+                    os.kill(pid, signal.SIGCONT)
+                else:
+                    other.execute("ROLLBACK")
+                    return
+
+    @property
+    def database(self) -> Path:
+        return self.data_dir / "heimdall.db"
 
     def kill_fork_server(self) -> bool:
         assert self.process is not None

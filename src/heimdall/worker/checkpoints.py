@@ -117,8 +117,8 @@ class Checkpoints:
         key = f"{self._job.id}/a{self._job.attempt}/e{report.epoch}/last.pth"
         try:
             file = self._artifacts.put(key, report.write_checkpoint)
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        except (OSError, RuntimeError) as error:
+            if not is_disk_full(error):
                 raise
             raise DiskFullError(
                 f"The disk is full: the checkpoint of epoch {report.epoch} could not be saved. Free some space and "
@@ -241,6 +241,15 @@ def newest_intact(
         else:
             return saved, damaged
     return None, damaged
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether want of space is behind it: torch hides the system's error behind one of its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def finite_metrics(values: Mapping[str, float | None]) -> tuple[dict[str, float | None], dict[str, str]]:

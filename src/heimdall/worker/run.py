@@ -31,7 +31,7 @@ from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.synthetic.spec import DEFAULT_CONFIG
-from heimdall.worker.checkpoints import Checkpoints
+from heimdall.worker.checkpoints import Checkpoints, DiskFullError, is_disk_full
 from heimdall.worker.context import Parts, WorkerContext
 from heimdall.worker.datasets import JobDatasets
 from heimdall.worker.files import AttemptFiles
@@ -358,6 +358,8 @@ def message_of(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "The job ran out of memory; use a smaller batch size or model."
     text = " ".join(str(error).split())
+    if is_disk_full(error) and not isinstance(error, DiskFullError):
+        return "The disk is full; free some space and retry the job."
     if type(error).__module__.startswith("heimdall."):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,24 @@
+"""SIGTERM to the server hands its job back, counts nothing against it, and the next start completes it."""
+
+from tests.chaos.record import record
+from tests.e2e.service import RunningService
+from tests.e2e.small_jobs import slow
+
+
+def test_a_stopped_server_hands_its_job_back(service: RunningService) -> None:
+    service.start()
+    dataset_id = service.generate("few", 300)
+    twin = service.submit(slow(dataset_id, epochs=5))
+    service.wait_ended(twin)
+    job_id = service.submit(slow(dataset_id, epochs=5))
+    service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch")
+    assert service.stop() == 0
+    assert job_id not in service.job_processes()
+
+    service.start(warm=False)
+    job = service.wait_ended(job_id)
+    assert (job["status"], job["attempt"], job["restarts"]) == ("completed", 2, 0)
+    assert job["warnings"] == []
+    recovered = [event["data"] for event in service.events(job_id) if event["event"] == "training:recovered"]
+    assert [data["reason"] for data in recovered] == ["worker_stopped"]
+    assert record(service, job_id) == record(service, twin)

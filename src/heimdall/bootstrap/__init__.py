@@ -5,6 +5,7 @@ what the command line imports at its top is imported again in every job's proces
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from fastapi import FastAPI
@@ -72,6 +73,13 @@ def migrate(settings: "Settings") -> str:
     from heimdall.bootstrap.installation import migrate_database
 
     return migrate_database(settings)
+
+
+def copy_database(settings: "Settings", target_url: str, report: "Callable[[str, int], None]") -> dict[str, int]:
+    """Copy the installation's database into an empty one; rows by table."""
+    from heimdall.store import copy_database as copy
+
+    return copy(settings.resolved_database_url, target_url, report)
 
 
 def doctor(settings: "Settings") -> list[dict[str, Any]]:

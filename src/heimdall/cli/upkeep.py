@@ -1,11 +1,14 @@
 """Commands about the installation itself: config, doctor, migrate."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from heimdall.cli.exits import ExitCode
 from heimdall.cli.options import AsJson, DatabaseUrl, DataDir
+
+if TYPE_CHECKING:
+    from heimdall.settings import Settings
 
 
 def config(*, as_json: AsJson = False) -> None:
@@ -37,13 +40,49 @@ def doctor(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_jso
         raise typer.Exit(ExitCode.FAILED)
 
 
-def migrate(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
-    """Bring the database up to date with this version."""
+CopyTo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Copy everything into this empty database: sqlite:///… or postgresql://…",
+        show_default=False,
+    ),
+]
+
+
+def migrate(
+    *,
+    to: CopyTo = None,
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database up to date with this version, or copy it into another one."""
     from heimdall import bootstrap
     from heimdall.cli.output import print_json
 
-    revision = bootstrap.migrate(bootstrap.load_settings(data_dir=data_dir, database_url=database_url))
+    settings = bootstrap.load_settings(data_dir=data_dir, database_url=database_url)
+    if to is not None:
+        _copy(settings, to, as_json=as_json)
+        return
+    revision = bootstrap.migrate(settings)
     if as_json:
         print_json({"revision": revision})
     else:
         print(f"The database is at revision {revision}.")
+
+
+def _copy(settings: "Settings", url: str, *, as_json: bool) -> None:
+    from heimdall import bootstrap
+    from heimdall.cli.output import print_json
+
+    def report(table: str, num_rows: int) -> None:
+        if not as_json:
+            print(f"{table}: {num_rows} rows", flush=True)
+
+    copied = bootstrap.copy_database(settings, url, report)
+    if as_json:
+        print_json({"copied": copied})
+    else:
+        print("Every row was read again and is the same. Start the service with the new HEIMDALL_DATABASE_URL;")
+        print("the files of artifacts stay where they are.")

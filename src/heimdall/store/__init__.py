@@ -1,7 +1,8 @@
 """The database behind the ports of `heimdall.domain.ports`: SQLite or PostgreSQL, the same queries."""
 
+from heimdall.store.copying import copy_database
 from heimdall.store.engine import Database, open_database
 from heimdall.store.schema import prepare
 from heimdall.store.stores import open_stores
 
-__all__ = ["Database", "open_database", "open_stores", "prepare"]
+__all__ = ["Database", "copy_database", "open_database", "open_stores", "prepare"]

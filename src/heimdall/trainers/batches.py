@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from setproctitle import getproctitle, setproctitle
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -29,6 +30,7 @@ class Batches:
             collate_fn=_as_it_is,
             generator=own_generator(config.seed),
             persistent_workers=num_workers > 0,
+            worker_init_fn=_name_loader,
         )
 
     def __len__(self) -> int:
@@ -51,6 +53,11 @@ class _LoaderView(Dataset[Any]):
 
     def __getitems__(self, places: Sequence[Place]) -> Arrays:
         return self._samples.__getitems__(places)
+
+
+def _name_loader(_: int) -> None:
+    """One process shows as a job's `run-job`; the loaders it forks show as what they are."""
+    setproctitle(getproctitle().replace("heimdall run-job", "heimdall loader"))
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import faulthandler
 import logging
 import os
+import re
 import shutil
 import signal
 import traceback
@@ -44,6 +45,8 @@ from heimdall.worker.stopping import StopFlag
 from heimdall.worker.writer import Part, Writer
 
 logger = logging.getLogger(__name__)
+
+LOADER_KILLED = re.compile(r"DataLoader worker .* killed by signal: (Killed|Terminated)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +228,17 @@ class Attempt:
             self._stop.lose_lease()
             return self._outcome_when_stopped()
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a trainer may raise anything
+            if was_loader_killed(error):
+                self._die_with_loader()
             return self._failed(error)
+
+    def _die_with_loader(self) -> NoReturn:
+        """A loader process killed from outside counts as the job's own: whoever watches it knows whether that was for
+        lack of memory (then it failed) or not (then it goes on from its last epoch)."""
+        self._warn("A data loader process of this attempt was killed.")
+        self._writer.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
 
     def _new_context(self, spec: TrainerSpec) -> WorkerContext:
         try:
@@ -339,6 +352,16 @@ class Attempt:
 
 class DiskTooSmallError(Exception):
     """The job would fill the disk."""
+
+
+def was_loader_killed(error: BaseException) -> bool:
+    """Whether PyTorch raised this because SIGKILL or SIGTERM ended one of its loader processes."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, RuntimeError) and LOADER_KILLED.search(str(seen)):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def reason_of(error: BaseException) -> Reason:

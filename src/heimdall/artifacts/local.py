@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -14,13 +14,12 @@ from obstore.store import LocalStore
 
 from heimdall.artifacts.hashing import HashingWriter, file_sha256
 from heimdall.artifacts.keys import PARTIAL_SUFFIX, checked_key
+from heimdall.artifacts.objects import ObjectArtifacts
 from heimdall.domain.attempt import StoredFile
-from heimdall.domain.errors import ArtifactNotFoundError, BadPathError, CheckpointDamagedError, ConflictError
-
-CHUNK_BYTES = 1 << 20
+from heimdall.domain.errors import BadPathError, CheckpointDamagedError, ConflictError
 
 
-class LocalArtifacts:
+class LocalArtifacts(ObjectArtifacts):
     """The ArtifactStore port on a local folder.
 
     Writing is ours because obstore does not fsync; reading, listing and deleting are obstore's.
@@ -30,7 +29,7 @@ class LocalArtifacts:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root.resolve()
         self._checked = cache / "checked"
-        self._store = LocalStore(self._root, automatic_cleanup=True)
+        super().__init__(LocalStore(self._root, automatic_cleanup=True))
 
     def put(self, key: str, write: Callable[[BinaryIO], None]) -> StoredFile:
         path = self._root / checked_key(key)
@@ -51,22 +50,6 @@ class LocalArtifacts:
         for folder in (path.parent, *(made.parent for made in created)):
             _sync_folder(folder)
         return StoredFile(key=key, size_bytes=writer.size_bytes, sha256=writer.sha256())
-
-    def put_file(self, key: str, path: Path) -> StoredFile:
-        with path.open("rb") as source:
-            return self.put(key, lambda target: shutil.copyfileobj(source, target, CHUNK_BYTES))
-
-    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        size = self.size(key)
-        if size is None:
-            raise ArtifactNotFoundError(key)
-        stop = size if end is None else min(end, size)
-        return self._chunks(key, start, stop) if start < stop else iter(())
-
-    def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
-        result = obstore.get(self._store, key, options={"range": (start, stop)})
-        for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
-            yield bytes(chunk)
 
     def size(self, key: str) -> int | None:
         path = self._path(key)
@@ -103,11 +86,6 @@ class LocalArtifacts:
         # Everything below goes, files still being written by a worker that lost its lease included.
         shutil.rmtree(self._path(prefix), ignore_errors=True)
         return num_keys
-
-    def keys(self, prefix: str) -> list[str]:
-        listed = obstore.list(self._store, prefix=checked_key(prefix), return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
-        found = [meta["path"] for chunk in listed for meta in chunk]
-        return sorted(key for key in found if not key.endswith(PARTIAL_SUFFIX))
 
     def _path(self, key: str) -> Path:
         """The file of `key`; a symlink that leads out of the folder is refused."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -17,10 +17,10 @@ from obstore.store import ObjectStore, from_url
 
 from heimdall.artifacts.hashing import HashingWriter, file_sha256
 from heimdall.artifacts.keys import checked_key
+from heimdall.artifacts.objects import ObjectArtifacts
 from heimdall.domain.attempt import StoredFile
 from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError, ConflictError, UnavailableError
 
-CHUNK_BYTES = 1 << 20
 PART_BYTES = 8 << 20
 
 
@@ -40,11 +40,11 @@ def open_object_store(url: str, *, retry_seconds: float = 180.0) -> ObjectStore:
     )
 
 
-class RemoteArtifacts:
+class RemoteArtifacts(ObjectArtifacts):
     """The ArtifactStore port on an object store, with a bounded folder of local copies."""
 
     def __init__(self, store: ObjectStore, *, cache: Path, cache_bytes: int = 20 << 30) -> None:
-        self._store = store
+        super().__init__(store)
         self._staging = cache / "staging"
         self._copies = cache / "objects"
         self._folders = cache / "folders"
@@ -71,22 +71,6 @@ class RemoteArtifacts:
             obstore.delete(self._store, key)
             raise CheckpointDamagedError(f"The object store returned other bytes for {key} than were uploaded.")
         return stored
-
-    def put_file(self, key: str, path: Path) -> StoredFile:
-        with path.open("rb") as source:
-            return self.put(key, lambda target: shutil.copyfileobj(source, target, CHUNK_BYTES))
-
-    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        size = self.size(key)
-        if size is None:
-            raise ArtifactNotFoundError(key)
-        stop = size if end is None else min(end, size)
-        return self._chunks(key, start, stop) if start < stop else iter(())
-
-    def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
-        result = obstore.get(self._store, key, options={"range": (start, stop)})
-        for chunk in result.stream(min_chunk_size=CHUNK_BYTES):
-            yield bytes(chunk)
 
     def size(self, key: str) -> int | None:
         try:
@@ -134,10 +118,6 @@ class RemoteArtifacts:
         keys = self.keys(prefix)
         self.delete(keys)
         return len(keys)
-
-    def keys(self, prefix: str) -> list[str]:
-        listed = obstore.list(self._store, prefix=checked_key(prefix), return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
-        return sorted(meta["path"] for chunk in listed for meta in chunk)
 
     def _remote_sha256(self, key: str) -> str:
         digest = hashlib.sha256()

@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check fix bench constraints
+.PHONY: help install demo up test chaos check fix bench constraints
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ up: install ## Start the service on http://127.0.0.1:8001
 
 test: install ## Run all tests this machine can run (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: install ## Disturb 36 jobs at random and compare them with jobs left alone (half an hour)
+	HEIMDALL_CHAOS_SCHEDULES=30 HEIMDALL_CHAOS_RESULTS=benchmarks/results/chaos.json \
+		$(BIN)/python -m pytest tests/chaos $(ARGS)
 
 check: install ## Lint, formatting, types, layers
 	$(BIN)/ruff check $(SOURCES)

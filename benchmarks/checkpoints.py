@@ -1,0 +1,144 @@
+"""What checkpoints cost: training of convnext_atto with a checkpoint every epoch, beside the same without any.
+
+The checkpoints are a job's own: snapshot, durable file, checksums, one transaction in SQLite, retention. Measured is
+the steady state, in which the file of one epoch is written while the next one trains.
+"""
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from heimdall.artifacts import LocalArtifacts
+from heimdall.datasets.reader import open_dataset
+from heimdall.domain.attempt import WorkerInfo
+from heimdall.domain.job import Job, NewJob
+from heimdall.domain.ports import Stores
+from heimdall.sdk import DatasetFolder, EpochReport
+from heimdall.sdk.testing import FakeContext
+from heimdall.store import open_database, open_stores, prepare
+from heimdall.trainers.localization.data import select, survey
+from heimdall.trainers.localization.spec import TrainingConfig
+from heimdall.trainers.localization.train import build_task
+from heimdall.trainers.loop import Loop
+from heimdall.trainers.synthetic.spec import GenerateConfig
+from heimdall.trainers.synthetic.train import generate_into
+from heimdall.worker.checkpoints import Checkpoints
+from heimdall.worker.spool import Spool
+from heimdall.worker.stopping import StopFlag
+from heimdall.worker.writer import Writer
+from pairs import paired, save
+
+BAR = 1.05
+NUM_SAMPLES = 400
+PAIRS = 15
+EPOCHS = 2  # measured at a time
+THREADS = os.cpu_count() or 1
+CONFIG = TrainingConfig(
+    model_architecture="convnext_atto",
+    pretrained=False,
+    epochs=1000,
+    batch_size=16,
+    num_workers=0,
+    n_mels=32,
+    n_fft=512,
+    hop_length=256,
+    min_snr_db=0.0,
+    early_stop_patience=0,
+)
+
+
+class Saving(FakeContext):
+    """Hands each epoch to `checkpoints`, as a job's context does."""
+
+    checkpoints: Checkpoints
+
+    def finish_epoch(self, report: EpochReport) -> None:
+        self.checkpoints.save(report)
+
+
+class WithoutCheckpoints(Loop):
+    def _report(self) -> None:
+        """Neither snapshot nor file."""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "data"
+        data.mkdir()
+        generate_into(
+            data,
+            GenerateConfig(name="checkpoints", num_samples=NUM_SAMPLES),
+            progress=lambda *_: None,
+            raise_if_stopped=lambda: None,
+        )
+        ratio, size_bytes = measure(Path(folder), data)
+    seconds = ratio.theirs / EPOCHS
+    print(f"epoch of {seconds:.2f} s, checkpoint of {size_bytes / 1e6:.1f} MB: time with / without {ratio} (bar {BAR})")
+    figures = {"samples": NUM_SAMPLES, "threads": THREADS, "epoch_seconds": seconds, "checkpoint_bytes": size_bytes}
+    save("checkpoints", {"bar": BAR, **figures, "ratio": ratio})
+
+
+def measure(folder: Path, data: Path) -> Any:
+    """The ratio, and the size of a checkpoint."""
+    url = f"sqlite:///{folder / 'heimdall.db'}"
+    prepare(url, "upgrade")
+    database = open_database(url)
+    stores = open_stores(database)
+    job = claimed(stores)
+    writer = Writer(stores.attempts, job.id, job.lease_token or "", spool=Spool(folder / "spool"), stop=StopFlag())
+    writer.start()
+    context = Saving(folder=folder, config=CONFIG.model_dump(), threads=THREADS)
+    context.checkpoints = Checkpoints(job, stores, LocalArtifacts(folder / "files", cache=folder / "cache"), writer)
+    with_checkpoints = open_loop(Loop, context, data)
+    without = open_loop(WithoutCheckpoints, context, data)
+
+    def ours() -> float:
+        with_checkpoints.run_epoch(with_checkpoints.epoch + 1)  # its file is written in what is measured
+        seconds = run(with_checkpoints)
+        context.checkpoints.wait()
+        return seconds
+
+    ratio = paired(ours, lambda: run(without), pairs=PAIRS)
+    size_bytes = stores.attempts.checkpoints(job.id)[0].file.size_bytes
+    writer.abandon()
+    database.close()
+    return ratio, size_bytes
+
+
+def open_loop(kind: type[Loop], context: FakeContext, data: Path) -> Loop:
+    found = survey(open_dataset(data))
+    dataset = DatasetFolder(id="checkpoints", name="checkpoints", path=data, sha256="")
+    selection = select(found.mean_snr_db, dataset, CONFIG)
+    task = build_task(context, CONFIG, "convnext_atto", folder=dataset, found=found, selection=selection)
+    loop = kind(context, CONFIG, task)
+    loop.prepare()
+    return loop
+
+
+def run(loop: Loop) -> float:
+    start = time.perf_counter()
+    for _ in range(EPOCHS):
+        loop.run_epoch(loop.epoch + 1)
+    return time.perf_counter() - start
+
+
+def claimed(stores: Stores) -> Job:
+    new = NewJob(
+        id=str(uuid4()),
+        job_name="benchmark",
+        kind="localization",
+        config=CONFIG.model_dump(mode="json"),
+        total_epochs=1000,
+    )
+    stores.jobs.create(new)
+    stores.jobs.dispatch(new.id, str(uuid4()))
+    job = stores.attempts.claim(WorkerInfo(name="benchmark", host="here", slots=1), free_gpus=0)
+    assert job is not None
+    return job
+
+
+if __name__ == "__main__":
+    main()

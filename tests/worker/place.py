@@ -16,7 +16,8 @@ from heimdall.domain.ports import Stores
 from heimdall.store import Database
 from heimdall.wake import InProcessWake
 from heimdall.worker.processes import ForkServer
-from heimdall.worker.slots import Patience, SlotsLoop
+from heimdall.worker.running import Patience
+from heimdall.worker.slots import SlotsLoop
 
 FAST = Patience(
     look_seconds=0.1,

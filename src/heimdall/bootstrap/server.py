@@ -147,8 +147,8 @@ def run_up(settings: Settings) -> int:
 
 def run_serve(settings: Settings) -> int:
     """One API process of several, until a signal. Raises: HeimdallError when it cannot start."""
-    configure_logging(settings)
     require_shared(settings, "serve")
+    configure_logging(settings)
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings))
         _serve(stack, listener, open_installation(settings, mode="create_only", has_slots=False), None)

@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 
 def run_worker(settings: Settings) -> int:
     """Run jobs until a signal, then give them back. Raises: HeimdallError when it cannot start."""
-    configure_logging(settings)
     require_shared(settings, "worker")
+    configure_logging(settings)
     data_dir = settings.data_dir.resolve()
     told = threading.Event()
 

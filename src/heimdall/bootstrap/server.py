@@ -26,6 +26,7 @@ from heimdall.domain.errors import StartRefusedError, UnavailableError
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import specs
 from heimdall.settings import LOOPBACK, Settings
+from heimdall.store import stored_figures
 from heimdall.worker.slots import SlotsLoop
 
 logger = logging.getLogger(__name__)
@@ -76,6 +77,17 @@ def readiness(installation: Installation, slots: SlotsLoop | None) -> Readiness:
     return Readiness(down=down, degraded=degraded)
 
 
+def measures(installation: Installation) -> dict[str, float]:
+    """For Prometheus, beside what the API itself counts."""
+    workers = installation.stores.jobs.workers()
+    return {
+        **stored_figures(installation.database),
+        "heimdall_workers": len(workers),
+        "heimdall_slots": sum(worker.slots for worker in workers),
+        "heimdall_broker_away": int(installation.wake.is_away),
+    }
+
+
 def assemble(installation: Installation, background: Background) -> FastAPI:
     """The API over an open installation; its lifespan runs the background threads."""
     settings = installation.settings
@@ -91,6 +103,7 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
         specs=specs,
         counts=installation.stores.jobs.counts,
         readiness=lambda: readiness(installation, background.slots),
+        measures=lambda: measures(installation),
     )
     options = ApiOptions(
         version=heimdall.__version__,

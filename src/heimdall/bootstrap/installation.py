@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
 from heimdall.bootstrap.changes import open_wake
+from heimdall.domain.errors import StartRefusedError
 from heimdall.domain.ports import ArtifactStore, Stores, Wake
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService
@@ -43,9 +44,14 @@ def open_installation(
     """Open everything; with mode `upgrade` an older database is brought up to date first.
 
     Raises:
-        HeimdallError: an older database (`create_only`), a newer one, a folder SQLite cannot use, a database that
-            does not answer.
+        HeimdallError: a broker (not in this version), an older database (`create_only`), a newer one, a folder SQLite
+            cannot use, a database that does not answer.
     """
+    if settings.broker_url is not None:
+        raise StartRefusedError(
+            "HEIMDALL_BROKER_URL is set, but this version speaks to no broker yet: unset it. Several processes on "
+            "PostgreSQL wake each other without one."
+        )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     prepare(settings.resolved_database_url, mode=mode)
     database = open_database(settings.resolved_database_url)

@@ -82,9 +82,8 @@ def main() -> None:
                 figures[architecture] = {}
                 for name, seconds in zip(("begin", "end"), zip(*runs, strict=True), strict=True):
                     low, middle, high = statistics.quantiles(seconds, n=4)
-                    print(
-                        f"{architecture}, {name} of the first batch: {middle:.3f} s ({low:.3f} to {high:.3f}; bar {bar} s)"
-                    )
+                    spread = f"{low:.3f} to {high:.3f}; bar {bar} s"
+                    print(f"{architecture}, {name} of the first batch: {middle:.3f} s ({spread})")
                     figures[architecture][name] = {"median": middle, "lower_quartile": low, "upper_quartile": high}
             save("first_batch", figures)
         finally:

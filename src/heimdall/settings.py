@@ -30,6 +30,16 @@ def _usable_secret(secret: SecretStr | None) -> SecretStr | None:
     return secret
 
 
+def _usable_broker(url: SecretStr | None) -> SecretStr | None:
+    """None when empty."""
+    text = url.get_secret_value() if url else ""
+    if not text:
+        return None
+    if not re.match(r"amqps?://[^/]", text):
+        raise ValueError("use amqp://user:password@host:5672/vhost of RabbitMQ, or leave it empty")
+    return url
+
+
 Secret = Annotated[SecretStr | None, AfterValidator(_usable_secret)]
 
 
@@ -44,7 +54,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://…; SQLite in the data folder."
     )
-    broker_url: SecretStr | None = Field(
+    broker_url: Annotated[SecretStr | None, AfterValidator(_usable_broker)] = Field(
         None, description="amqp://… of RabbitMQ, for several processes; none by default."
     )
     artifacts_url: str | None = Field(
@@ -53,6 +63,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
     slots: int = Field(1, ge=0, le=256, description="Jobs that run at once on this machine.")
+    gpus: list[str] | None = Field(
+        None, description="GPUs for jobs, as CUDA_VISIBLE_DEVICES names them; all of this machine by default."
+    )
     allowed_hosts: list[str] = Field([], description="Host names accepted besides loopback and the bound address.")
     allowed_origins: list[str] = Field([], description="Origins of web pages that may call the API besides its own.")
     admin_token: Secret = Field(None, description="A token of role admin that needs no row in the database.")

@@ -81,6 +81,13 @@ class BrokerUnavailableError(UnavailableError):
     code = "broker_unavailable"
 
 
+class ArtifactsRefusedError(HeimdallError):
+    """The object store answers and says no: trying again helps nobody."""
+
+    status_code = 503
+    code = "unavailable"
+
+
 class LeaseLostError(HeimdallError):
     """The attempt no longer holds its job: write nothing more, stop."""
 

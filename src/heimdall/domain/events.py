@@ -49,15 +49,20 @@ class Event:
     data: dict[str, Any]
 
     def as_dict(self) -> dict[str, Any]:
-        """The wire form, the same in every stream."""
+        """The wire form, the same in every stream. training:deleted has no number: the log is gone."""
+        is_in_log = self.event is not EventName.DELETED
         return {
-            "seq": self.seq,
+            "seq": self.seq if is_in_log else None,
             "event": self.event.value,
             "job_id": self.job_id,
-            "attempt": self.attempt,
+            "attempt": self.attempt if is_in_log else None,
             "timestamp": utc_text(self.timestamp),
             "data": {"job_id": self.job_id, **self.data},
         }
+
+
+def deleted_event(job_id: str, moment: datetime) -> Event:
+    return Event(0, EventName.DELETED, job_id, 0, moment, {})
 
 
 def routing_key(name: EventName, job_id: str) -> str:

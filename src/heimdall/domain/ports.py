@@ -22,43 +22,8 @@ from heimdall.domain.attempt import (
 )
 from heimdall.domain.dataset import Dataset, DatasetResult
 from heimdall.domain.events import Event
-from heimdall.domain.job import Job, NewJob, Requested, Status
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    statuses: Sequence[Status] = ()
-    kind: str | None = None
-    tag: str | None = None
-    q: str | None = None  # part of job_name, notes or id
-    sort: str = "-created_at"  # created_at, updated_at, job_name, status, val_loss, priority; `-` descends
-    limit: int = 50
-    offset: int = 0
-    cursor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobPage:
-    jobs: list[Job]
-    total: int
-    next_cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class IdempotencyKey:
-    key: str
-    body_sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerRow:
-    name: str
-    host: str
-    slots: int
-    devices: list[str]
-    running: list[str]  # job ids
-    seen_at: datetime
-    counter: int
+from heimdall.domain.job import Job, NewJob, Requested
+from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, SeriesSummary, WorkerRow
 
 
 class JobStore(Protocol):
@@ -150,10 +115,13 @@ class JobStore(Protocol):
 class AttemptStore(Protocol):
     """What slots loops and job processes do. Everything is fenced by the lease token."""
 
-    def claim(self, worker: WorkerInfo, *, free_gpus: int, job_id: str | None = None) -> Job | None:
+    def claim(
+        self, worker: WorkerInfo, *, free_gpus: int, impossible_above: int | None = None, job_id: str | None = None
+    ) -> Job | None:
         """Take the best queued job this machine can run (priority desc, created_at), in one statement.
 
-        With `job_id` only that job. Skips jobs whose back-off (`not_before`) lies ahead. New attempt number, new
+        With `impossible_above` also one that needs more GPUs than that, so that it can be refused. With `job_id` only
+        that job. Skips jobs whose back-off (`not_before`) lies ahead. New attempt number, new
         lease token, batch 0, heartbeat 0, requested NULL, status running, phase starting, event training:phase, a row
         in attempts.
         """
@@ -220,15 +188,6 @@ class AttemptStore(Protocol):
     def retire(self, name: str) -> None:
         """This slots loop has stopped."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesSummary:
-    name: str
-    points: int
-    last: float | None
-    min: float | None
-    max: float | None
 
 
 class HistoryStore(Protocol):
@@ -347,6 +306,10 @@ class Wake(Protocol):
         """Block until a job may be ready (True) or the time is over."""
         ...
 
+    def welcome(self, *, is_free: bool) -> None:
+        """Whether a job could start here: a process that has no free slot leaves messages to others."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -362,6 +325,21 @@ class ChangeSignal(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Publisher(Protocol):
+    """Tells others of stored events. Never blocks, never raises: the log in the database has them."""
+
+    @property
+    def num_failures(self) -> int:
+        """Events that could not be published since the start."""
+        ...
+
+    def publish(self, events: Sequence[Event]) -> None: ...
+
+    def close(self, seconds: float) -> None:
+        """Wait at most `seconds` for what is under way."""
+        ...
 
 
 class ArtifactStore(Protocol):

@@ -7,7 +7,8 @@ from typing import Any
 from heimdall.domain.dataset import Dataset, DatasetStatus
 from heimdall.domain.errors import ConflictError, InvalidInputError
 from heimdall.domain.job import Job
-from heimdall.domain.ports import ArtifactStore, IdempotencyKey, Stores
+from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.records import IdempotencyKey
 from heimdall.jobs.request import JobRequest
 from heimdall.jobs.service import JobService
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from heimdall.domain.errors import UnavailableError
-from heimdall.domain.job import Status
+from heimdall.domain.job import Job, Status
 from heimdall.domain.ports import Stores
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Recovery:
     def __init__(
         self,
         stores: Stores,
-        dispatch: Callable[[str], object],
+        dispatch: Callable[[str], Job],
         *,
         lease_seconds: float = 15.0,
         gap_seconds: float = 2.0,
@@ -68,7 +68,8 @@ class Recovery:
                 self._stores.jobs.sweep_deleted()
                 self._has_swept = True
             for job_id in self._stores.jobs.pending_ids():
-                self._dispatch(job_id)
+                if self._dispatch(job_id).status is Status.PENDING:
+                    break  # the broker is away: the others would stay too
             self._judge()
         except UnavailableError as error:
             if not self._is_away:

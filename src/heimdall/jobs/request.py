@@ -60,7 +60,7 @@ def new_job(request: JobRequest) -> NewJob:
         config=config,
         total_epochs=spec.total_epochs(model),
         priority=request.priority,
-        gpus=request.gpus,
+        gpus=_gpus(request.gpus, config),
         tags=list(request.tags),
         notes=request.notes,
         max_restarts=request.max_restarts,
@@ -68,6 +68,26 @@ def new_job(request: JobRequest) -> NewJob:
         dataset_id=config.get("dataset_id"),
         warnings=spec.warnings(model),
     )
+
+
+def _gpus(asked: int, config: Mapping[str, Any]) -> int:
+    """How many GPUs a job must be given: as many as its config trains on, or more when more are asked for.
+
+    Raises: InvalidInputError, when fewer are asked for.
+    """
+    devices = int(config.get("devices", 1))
+    needs_gpu = config.get("accelerator") == "gpu"
+    if 0 < asked < devices and (needs_gpu or config.get("accelerator") == "auto"):
+        message = (
+            f"The job trains on {devices} devices and asks for {asked} GPU(s); ask for {devices} or more, or for 0"
+        )
+        raise InvalidInputError(f"resources.gpus: {message}.", [{"loc": ["resources", "gpus"], "msg": message}])
+    return max(asked, devices) if needs_gpu else asked
+
+
+def asked_gpus(gpus: int, config: Mapping[str, Any]) -> int:
+    """What was asked for beside the config: 0 when a job's number of GPUs follows from that."""
+    return 0 if config.get("accelerator") == "gpu" and gpus == config.get("devices", 1) else gpus
 
 
 def _readable_name(kind: str, job_id: str) -> str:

@@ -17,8 +17,9 @@ from heimdall.domain.errors import (
     ConflictError,
 )
 from heimdall.domain.job import Job, NewJob, Requested, Status
-from heimdall.domain.ports import ArtifactStore, IdempotencyKey, JobFilter, JobPage, Stores, Wake, WorkerRow
-from heimdall.jobs.request import JobRequest, new_job
+from heimdall.domain.ports import ArtifactStore, Stores, Wake
+from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
+from heimdall.jobs.request import JobRequest, asked_gpus, new_job
 from heimdall.sdk.registry import spec_of
 
 PAUSE_CHECKPOINT = "checkpoints/pause_checkpoint.pth"
@@ -71,13 +72,6 @@ class JobService:
                 self._stores.jobs.recall(job_id, task_id)
         return self._stores.jobs.get(job_id)
 
-    def dispatch_pending(self) -> int:
-        """Hand out every job that waits for the broker; how many there were."""
-        waiting = self._stores.jobs.pending_ids()
-        for job_id in waiting:
-            self.dispatch(job_id)
-        return len(waiting)
-
     def get(self, job_id: str) -> Job:
         return self._stores.jobs.get(job_id)
 
@@ -126,7 +120,7 @@ class JobService:
             "tags": parent.tags,
             "notes": parent.notes,
             "max_restarts": parent.max_restarts,
-            "gpus": parent.gpus,
+            "gpus": asked_gpus(parent.gpus, parent.config),
             **overrides,
             "config": {**parent.config, **overrides.get("config", {})},
         }

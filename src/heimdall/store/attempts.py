@@ -28,12 +28,19 @@ class SqlAttemptStore:
 
     @writes
     def claim(
-        self, connection: Connection, worker: WorkerInfo, *, free_gpus: int, job_id: str | None = None
+        self,
+        connection: Connection,
+        worker: WorkerInfo,
+        *,
+        free_gpus: int,
+        impossible_above: int | None = None,
+        job_id: str | None = None,
     ) -> Job | None:
         now = self.database.now()
+        fits = jobs.gpus <= free_gpus
         best = select(jobs.id).where(
             jobs.status == Status.QUEUED,
-            jobs.gpus <= free_gpus,
+            fits if impossible_above is None else or_(fits, jobs.gpus > impossible_above),
             or_(jobs.not_before.is_(None), jobs.not_before <= now, jobs.not_before > now + LONGEST_BACK_OFF),
         )
         if job_id is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, func, select
 
 from heimdall.domain.errors import NotFoundError
-from heimdall.domain.ports import SeriesSummary
+from heimdall.domain.records import SeriesSummary
 from heimdall.store.columns import finite
 from heimdall.store.points import WIDTHS
 from heimdall.store.tables import points, rollups, series

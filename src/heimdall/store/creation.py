@@ -10,7 +10,7 @@ from heimdall.domain.dataset import Dataset, DatasetStatus
 from heimdall.domain.errors import ConflictError, InvalidInputError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, NewJob, Status
-from heimdall.domain.ports import IdempotencyKey
+from heimdall.domain.records import IdempotencyKey
 from heimdall.store.change import append_events, job_of, read_job, warn
 from heimdall.store.datasets import find_dataset, insert_dataset, lock_dataset
 from heimdall.store.files import insert_if_new

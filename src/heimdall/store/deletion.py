@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, select
 
 from heimdall.domain.dataset import DatasetStatus
 from heimdall.domain.errors import JobNotFoundError
-from heimdall.domain.events import Event, EventName
+from heimdall.domain.events import deleted_event
 from heimdall.store.change import tell
 from heimdall.store.files import insert_if_new
 from heimdall.store.tables import (
@@ -33,7 +33,7 @@ def hide_job(connection: Connection, job_id: str, now: datetime) -> None:
     connection.execute(delete(datasets).where(unfinished))
     if not connection.execute(delete(training_jobs).where(training_jobs.c.id == job_id)).rowcount:
         raise JobNotFoundError(job_id)
-    tell(connection, [Event(0, EventName.DELETED, job_id, 0, now, {})])
+    tell(connection, [deleted_event(job_id, now)])
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id == job_id))
     insert_if_new(connection, deletions, {"job_id": job_id})
 

@@ -43,6 +43,16 @@ POSTGRES_ARGUMENTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+# A machine that vanishes in the middle of a transaction would keep its job's row locked for as long as the server's
+# system waits for it, two hours on Linux, and nobody else could take the job over.
+VANISHED_SECONDS = 10
+POSTGRES_SESSION = {
+    "lock_timeout": f"{BUSY_TIMEOUT_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{VANISHED_SECONDS}s",
+    "tcp_keepalives_idle": 5,
+    "tcp_keepalives_interval": 2,
+    "tcp_keepalives_count": 3,
+}
 
 
 def utc_now() -> datetime:
@@ -230,7 +240,8 @@ def _sqlite(place: URL, *, is_writer: bool) -> Engine:
 
 def _postgres(place: URL, *, is_writer: bool) -> Engine:
     # Readers see one moment in all statements of a transaction, as on SQLite; writers wait for row locks.
-    read_only = "" if is_writer else " -c default_transaction_read_only=on"
+    settings = POSTGRES_SESSION if is_writer else {**POSTGRES_SESSION, "default_transaction_read_only": "on"}
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return create_engine(
         place,
         isolation_level="READ COMMITTED" if is_writer else "REPEATABLE READ",
@@ -238,7 +249,7 @@ def _postgres(place: URL, *, is_writer: bool) -> Engine:
         max_overflow=20,
         pool_timeout=BUSY_TIMEOUT_SECONDS,
         pool_pre_ping=True,
-        connect_args={**POSTGRES_ARGUMENTS, "options": f"-c lock_timeout={BUSY_TIMEOUT_SECONDS}s{read_only}"},
+        connect_args={**POSTGRES_ARGUMENTS, "options": options},
         json_serializer=to_json,
         json_deserializer=json.loads,
     )

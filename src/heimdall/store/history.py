@@ -10,7 +10,7 @@ from heimdall.domain.attempt import Artifact
 from heimdall.domain.errors import ArtifactNotFoundError
 from heimdall.domain.events import Event
 from heimdall.domain.job import Status
-from heimdall.domain.ports import SeriesSummary
+from heimdall.domain.records import SeriesSummary
 from heimdall.store.buckets import buckets_of, summaries_of
 from heimdall.store.change import jobs
 from heimdall.store.engine import Database, reads

@@ -12,7 +12,7 @@ from heimdall.domain.errors import CheckpointDamagedError, ConflictError, Invali
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, NewJob, Reason, Requested, Status
 from heimdall.domain.lifecycle import Action, allowed_from, next_status
-from heimdall.domain.ports import IdempotencyKey, JobFilter, JobPage, WorkerRow
+from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
 from heimdall.store.change import append_events, change_job, jobs, lock_job, read_job, update_job, warn
 from heimdall.store.creation import create_job, put_tags
 from heimdall.store.datasets import end_generation, lock_dataset

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
 
 from heimdall.domain.errors import InvalidInputError
 from heimdall.domain.job import Job, Status
-from heimdall.domain.ports import JobFilter, JobPage
+from heimdall.domain.records import JobFilter, JobPage
 from heimdall.store.change import job_of, jobs
 from heimdall.store.tables import job_tags, training_jobs
 

@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
-import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,19 +13,28 @@ import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
+from heimdall.artifacts.copies import LocalCopies
 from heimdall.artifacts.hashing import HashingWriter, file_sha256
 from heimdall.artifacts.keys import checked_key
 from heimdall.artifacts.objects import ObjectArtifacts
 from heimdall.domain.attempt import StoredFile
-from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError, ConflictError, UnavailableError
+from heimdall.domain.errors import (
+    ArtifactNotFoundError,
+    ArtifactsRefusedError,
+    CheckpointDamagedError,
+    ConflictError,
+    UnavailableError,
+)
 
 PART_BYTES = 8 << 20
+READ_TO_CHECK_BYTES = 256 << 20  # seconds, so that a request can wait for it
 
 
-def open_object_store(url: str, *, retry_seconds: float = 180.0) -> ObjectStore:
+def open_object_store(url: str, *, retry_seconds: float = 15.0) -> ObjectStore:
     """The bucket behind `url`; credentials and endpoint come from the provider's usual environment variables.
 
-    Requests that fail or hang are repeated with exponential back-off until `retry_seconds` are over.
+    Requests that fail or hang are repeated with exponential back-off until `retry_seconds` are over. A job's process
+    goes on asking after that; a request to the API fails with 503.
     """
     return from_url(
         url,
@@ -45,79 +52,82 @@ class RemoteArtifacts(ObjectArtifacts):
 
     def __init__(self, store: ObjectStore, *, cache: Path, cache_bytes: int = 20 << 30) -> None:
         super().__init__(store)
-        self._staging = cache / "staging"
-        self._copies = cache / "objects"
-        self._folders = cache / "folders"
-        for folder in (self._staging, self._copies, self._folders):
-            folder.mkdir(parents=True, exist_ok=True)
-        self._cache_bytes = cache_bytes
-        self._lock = threading.Lock()
+        self._copies = LocalCopies(cache, max_bytes=cache_bytes)
 
     def put(self, key: str, write: Callable[[BinaryIO], None]) -> StoredFile:
-        """Stage on the local disk, upload in parts, read size and checksum back: only then it counts."""
+        """Stage on the local disk, upload in parts, read size and checksum back: only then it counts.
+
+        The same bytes may be put again: an upload whose answer was lost has happened all the same.
+        """
         checked_key(key)
-        if self.size(key) is not None:
-            raise ConflictError(f"The artifact key {key} is already written; keys are written once.")
-        with tempfile.NamedTemporaryFile(dir=self._staging) as file:
+        with tempfile.NamedTemporaryFile(dir=self._copies.staging) as file:
             writer = HashingWriter(file)
             write(cast("BinaryIO", writer))
             file.flush()
             stored = StoredFile(key=key, size_bytes=writer.size_bytes, sha256=writer.sha256())
-            try:
+            if self.size(key) is not None:
+                if self._remote_sha256(key) != stored.sha256:
+                    raise ConflictError(f"The artifact key {key} is already written; keys are written once.")
+                return stored
+            with asking(f"the upload of {key}"):
                 obstore.put(self._store, key, Path(file.name), chunk_size=PART_BYTES)
-            except exceptions.BaseError as error:
-                raise UnavailableError(f"The object store did not take {key}: {_reason(error)}.") from error
         if self._remote_sha256(key) != stored.sha256:
-            obstore.delete(self._store, key)
+            self.delete([key])
             raise CheckpointDamagedError(f"The object store returned other bytes for {key} than were uploaded.")
         return stored
 
     def size(self, key: str) -> int | None:
-        try:
-            return obstore.head(self._store, checked_key(key))["size"]
-        except FileNotFoundError:
-            return None
-        except exceptions.BaseError as error:
-            raise UnavailableError(f"The object store does not answer: {_reason(error)}.") from error
+        checked_key(key)
+        with asking(f"the size of {key}"):
+            try:
+                return obstore.head(self._store, key)["size"]
+            except FileNotFoundError:
+                return None
 
     def is_intact(self, file: StoredFile) -> bool:
-        """Presence and size; whoever loads the file checks its checksum."""
-        return self.size(file.key) == file.size_bytes
+        """Whether it is there and matches its checksum; of one too large to be read meanwhile, whether its size does.
+
+        Whoever loads a file checks its checksum anyway.
+        """
+        if self.size(file.key) != file.size_bytes:
+            return False
+        return file.size_bytes > READ_TO_CHECK_BYTES or self._remote_sha256(file.key) == file.sha256
 
     def fetch(self, file: StoredFile) -> Path:
-        copy = self._copies / file.sha256
-        if copy.is_file() and file_sha256(copy) == file.sha256:
-            os.utime(copy)
-            return copy
-        self._download(file, copy)
-        self._evict(keep=copy)
-        return copy
+        return self._copies.file(
+            file.sha256,
+            lambda target: self._download(file, target),
+            is_intact=lambda copy: file_sha256(copy) == file.sha256,
+        )
 
     def local_folder(self, prefix: str, files: Sequence[Mapping[str, Any]]) -> Path:
         digest = hashlib.sha256(json.dumps([prefix, list(files)], sort_keys=True).encode()).hexdigest()
-        folder = self._folders / digest
-        if folder.is_dir():
-            return folder
-        with tempfile.TemporaryDirectory(dir=self._staging) as staged:
+
+        def download(folder: Path) -> None:
             for entry in files:
-                stored = StoredFile(
-                    key=f"{prefix}/{entry['name']}", size_bytes=entry["size_bytes"], sha256=entry["sha256"]
-                )
-                self._download(stored, Path(staged) / entry["name"])
-            with self._lock:
-                if not folder.is_dir():
-                    shutil.copytree(staged, folder.with_suffix(".partial"), dirs_exist_ok=True)
-                    folder.with_suffix(".partial").rename(folder)
-        return folder
+                key = f"{prefix}/{entry['name']}"
+                stored = StoredFile(key=key, size_bytes=entry["size_bytes"], sha256=entry["sha256"])
+                self._download(stored, folder / entry["name"])
+
+        return self._copies.folder(digest, download)
+
+    def keys(self, prefix: str) -> list[str]:
+        with asking(f"the list of {prefix}"):
+            return super().keys(prefix)
 
     def delete(self, keys: Sequence[str]) -> None:
         if keys:
-            obstore.delete(self._store, list(keys))
+            with asking(f"the deletion of {keys[0]}"):
+                obstore.delete(self._store, list(keys))
 
     def delete_prefix(self, prefix: str) -> int:
         keys = self.keys(prefix)
         self.delete(keys)
         return len(keys)
+
+    def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
+        with asking(f"the bytes of {key}"):
+            yield from super()._chunks(key, start, stop)
 
     def _remote_sha256(self, key: str) -> str:
         digest = hashlib.sha256()
@@ -128,32 +138,34 @@ class RemoteArtifacts(ObjectArtifacts):
     def _download(self, file: StoredFile, target: Path) -> None:
         """Raises: CheckpointDamagedError, UnavailableError."""
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as partial:
-            writer = HashingWriter(partial)
-            try:
+        with target.open("wb") as received:
+            writer = HashingWriter(received)
+            with suppress(ArtifactNotFoundError):  # an empty file does not match either
                 for chunk in self.read(file.key):
                     writer.write(chunk)
-            except ArtifactNotFoundError:
-                pass  # an empty file does not match either
-            except exceptions.BaseError as error:
-                Path(partial.name).unlink()
-                raise UnavailableError(f"The object store broke off {file.key}: {_reason(error)}.") from error
         if writer.sha256() != file.sha256:
-            Path(partial.name).unlink()
             raise CheckpointDamagedError(f"The file {file.key} is missing or does not match its checksum.")
-        Path(partial.name).rename(target)
-
-    def _evict(self, *, keep: Path) -> None:
-        """Remove the copies used longest ago until the folder fits its bound."""
-        with self._lock:
-            copies = sorted(self._copies.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-            total = 0
-            for copy in copies:
-                total += copy.stat().st_size
-                if total > self._cache_bytes and copy != keep:
-                    copy.unlink(missing_ok=True)
 
 
-def _reason(error: exceptions.BaseError) -> str:
+@contextmanager
+def asking(what: str) -> Generator[None]:
+    """An object store that is away, or that says no, in our words.
+
+    Raises:
+        UnavailableError: it may answer later.
+        ArtifactsRefusedError: it answers, and would say the same again.
+    """
+    try:
+        yield
+    except (FileNotFoundError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+        raise ArtifactsRefusedError(
+            f"The object store refuses {what}; check the bucket in HEIMDALL_ARTIFACTS_URL and the credentials: "
+            f"{_reason(error)}."
+        ) from error
+    except exceptions.BaseError as error:
+        raise UnavailableError(f"The object store does not give {what}: {_reason(error)}.") from error
+
+
+def _reason(error: Exception) -> str:
     """The first line: the rest repeats request details."""
     return str(error).splitlines()[0][:200]

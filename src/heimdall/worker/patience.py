@@ -1,4 +1,4 @@
-"""Stores that wait while the database is away, so that no call of a job's process fails for it.
+"""Stores that wait while the database or the object store is away, so that no call of a job's process fails for it.
 
 The writer and the heartbeat do not use them: they have ways of their own to go on.
 """
@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, cast
 
 from heimdall.domain.errors import UnavailableError
-from heimdall.domain.ports import AttemptStore, DatasetStore, HistoryStore, JobStore, Stores
+from heimdall.domain.ports import ArtifactStore, AttemptStore, DatasetStore, HistoryStore, JobStore, Stores
 
 logger = logging.getLogger(__name__)
 
@@ -21,16 +21,22 @@ def patient(stores: Stores) -> Stores:
     """The same stores; a call that finds the database away is made again until it answers."""
     return replace(
         stores,
-        jobs=cast("JobStore", _Patient(stores.jobs)),
-        attempts=cast("AttemptStore", _Patient(stores.attempts)),
-        history=cast("HistoryStore", _Patient(stores.history)),
-        datasets=cast("DatasetStore", _Patient(stores.datasets)),
+        jobs=cast("JobStore", _Patient(stores.jobs, "The database")),
+        attempts=cast("AttemptStore", _Patient(stores.attempts, "The database")),
+        history=cast("HistoryStore", _Patient(stores.history, "The database")),
+        datasets=cast("DatasetStore", _Patient(stores.datasets, "The database")),
     )
 
 
+def patient_artifacts(artifacts: ArtifactStore) -> ArtifactStore:
+    """The same store; what is asked of an object store that is away is asked again until it answers."""
+    return cast("ArtifactStore", _Patient(artifacts, "The object store"))
+
+
 class _Patient:
-    def __init__(self, store: Any) -> None:
+    def __init__(self, store: Any, name: str) -> None:
         self._store = store
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
@@ -44,7 +50,7 @@ class _Patient:
                     return call(*args, **kwargs)
                 except UnavailableError as error:
                     if not is_away:
-                        logger.warning("The database is away; the job waits for it: %s", error)
+                        logger.warning("%s is away; the job waits for it: %s", self._name, error)
                     is_away = True
                     calm.wait(RETRY_SECONDS)
 

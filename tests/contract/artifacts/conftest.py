@@ -1,15 +1,6 @@
 """The artifact stores under test: a local folder, and S3 as moto's server speaks it."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-import uuid
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,49 +9,20 @@ from obstore.store import S3Store
 from heimdall.artifacts import LocalArtifacts
 from heimdall.artifacts.remote import RemoteArtifacts
 from heimdall.domain.ports import ArtifactStore
-
-REQUIRED = os.environ.get("HEIMDALL_TEST_REQUIRE", "").split(",")
+from tests.services.s3 import S3Server, need_s3
 
 
 @pytest.fixture(scope="session")
-def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    if find_spec("moto") is None:
-        if "s3" in REQUIRED:
-            pytest.fail("moto's server is required and not installed")
-        pytest.skip("moto's server is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with (tmp_path_factory.mktemp("moto") / "log").open("wb") as log:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            break
-        except (urllib.error.URLError, ConnectionError):
-            assert server.poll() is None
-    yield url
-    server.terminate()
-    server.wait()
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    need_s3()
+    server = S3Server(tmp_path_factory.mktemp("moto") / "log")
+    yield server
+    server.close()
 
 
 @pytest.fixture
-def s3(s3_endpoint: str) -> S3Store:
-    bucket = f"b{uuid.uuid4().hex}"
-    request = urllib.request.Request(f"{s3_endpoint}/{bucket}", method="PUT")
-    urllib.request.urlopen(request, timeout=10).close()
-    return S3Store(
-        bucket,
-        endpoint=s3_endpoint,
-        access_key_id="test",
-        secret_access_key="test",
-        region="us-east-1",
-        virtual_hosted_style_request=False,
-        client_options={"allow_http": True},
-    )
+def s3(s3_server: S3Server) -> S3Store:
+    return s3_server.store(s3_server.new_bucket())
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""The bounded folder of local copies."""
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from heimdall.artifacts.copies import STALE_SECONDS, LocalCopies
+
+
+def of_size(num_bytes: int) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(b"x" * num_bytes)
+
+    return write
+
+
+def folder_of_size(num_bytes: int) -> Callable[[Path], None]:
+    return lambda folder: of_size(num_bytes)(folder / "data.npy")
+
+
+def put_file(copies: LocalCopies, name: str, num_bytes: int, age_seconds: float = 0.0) -> Path:
+    path = copies.file(name, of_size(num_bytes), is_intact=lambda _: True)
+    used_at = path.stat().st_mtime - age_seconds
+    os.utime(path, (used_at, used_at))
+    return path
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, max_bytes=100)
+    oldest, older = put_file(copies, "a", 40, age_seconds=30), put_file(copies, "b", 40, age_seconds=20)
+    put_file(copies, "a", 40)  # used again
+    newest = put_file(copies, "c", 40)
+    assert [path.exists() for path in (oldest, older, newest)] == [True, False, True]
+
+
+def test_files_and_folders_share_the_bound(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, max_bytes=100)
+    file = put_file(copies, "a", 60, age_seconds=10)
+    folder = copies.folder("f", folder_of_size(60))
+    assert not file.exists()
+    assert (folder / "data.npy").stat().st_size == 60
+
+
+def test_a_damaged_copy_is_made_again(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, max_bytes=100)
+    path = put_file(copies, "a", 10)
+    path.write_bytes(b"!")
+    again = copies.file("a", of_size(10), is_intact=lambda copy: copy.stat().st_size == 10)
+    assert again.read_bytes() == b"x" * 10
+
+
+def test_a_folder_that_another_process_reads_stays(tmp_path: Path) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    reader = multiprocessing.get_context("spawn").Process(target=hold_folder, args=(tmp_path, theirs))
+    reader.start()
+    folder = Path(ours.recv())
+    os.utime(folder, (0, 0))
+    copies = LocalCopies(tmp_path, max_bytes=100)
+    put_file(copies, "a", 90)
+    assert folder.exists()
+    ours.send("go")
+    reader.join()
+    put_file(copies, "b", 90)
+    assert not folder.exists()
+
+
+def hold_folder(root: Path, link: Connection) -> None:
+    link.send(str(LocalCopies(root, max_bytes=100).folder("f", folder_of_size(60))))
+    link.recv()
+
+
+def test_a_process_lets_go_of_folders_it_used_long_ago(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, max_bytes=100)
+    folders = [copies.folder(f"f{number}", folder_of_size(30)) for number in range(8)]
+    assert [folder.exists() for folder in folders] == [False] * 4 + [True] * 4
+
+
+def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, max_bytes=100)
+    left, recent = copies.staging / "left", copies.staging / "recent"
+    for path in (left, recent):
+        path.write_bytes(b"half")
+    age = recent.stat().st_mtime - STALE_SECONDS - 1
+    os.utime(left, (age, age))
+    LocalCopies(tmp_path, max_bytes=100)
+    assert (left.exists(), recent.exists()) == (False, True)

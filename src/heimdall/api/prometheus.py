@@ -12,7 +12,7 @@ from typing_extensions import override
 from heimdall.api.live.hub import Hub
 from heimdall.api.services import ApiServices
 from heimdall.domain.job import Status
-from heimdall.domain.ports import JobFilter
+from heimdall.domain.records import JobFilter
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 

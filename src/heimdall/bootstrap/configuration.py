@@ -49,5 +49,6 @@ def configure_logging(settings: Settings) -> None:
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("uvicorn.access", "uvicorn.error", "alembic"):
+    for chatty in ("uvicorn.access", "uvicorn.error", "alembic", "celery", "kombu"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a broker that is away is told of once, by us

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from heimdall.bootstrap.changes import describe_broker
 from heimdall.domain.errors import HeimdallError
 from heimdall.sdk.registry import specs
 from heimdall.settings import Settings
@@ -25,6 +26,7 @@ def examine(settings: Settings) -> list[dict[str, Any]]:
         "platform": _platform,
         "data folder": _data_folder,
         "database": _database,
+        "message broker": describe_broker,
         "libraries": _libraries,
         "trainers": lambda _: ", ".join(specs()),
     }

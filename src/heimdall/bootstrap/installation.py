@@ -6,13 +6,14 @@ from typing import Literal
 from urllib.parse import unquote, urlsplit
 
 from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
-from heimdall.bootstrap.changes import open_wake
-from heimdall.domain.errors import StartRefusedError
-from heimdall.domain.ports import ArtifactStore, Stores, Wake
+from heimdall.bootstrap.changes import open_publisher, open_wake
+from heimdall.domain.ports import ArtifactStore, Publisher, Stores, Wake
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService
 from heimdall.settings import Settings
 from heimdall.store import Database, open_database, open_stores, prepare
+
+LAST_EVENTS_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +22,14 @@ class Installation:
     database: Database
     stores: Stores
     wake: Wake
+    publisher: Publisher
     artifacts: ArtifactStore
     jobs: JobService
     datasets: DatasetService
 
     def close(self) -> None:
         self.wake.close()
+        self.publisher.close(LAST_EVENTS_SECONDS)
         self.database.close()
 
 
@@ -44,17 +47,13 @@ def open_installation(
     """Open everything; with mode `upgrade` an older database is brought up to date first.
 
     Raises:
-        HeimdallError: a broker (not in this version), an older database (`create_only`), a newer one, a folder SQLite
-            cannot use, a database that does not answer.
+        HeimdallError: an older database (`create_only`), a newer one, a folder SQLite cannot use, a database that
+            does not answer. A broker that does not answer is waited for.
     """
-    if settings.broker_url is not None:
-        raise StartRefusedError(
-            "HEIMDALL_BROKER_URL is set, but this version speaks to no broker yet: unset it. Several processes on "
-            "PostgreSQL wake each other without one."
-        )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     prepare(settings.resolved_database_url, mode=mode)
-    database = open_database(settings.resolved_database_url)
+    publisher = open_publisher(settings)
+    database = open_database(settings.resolved_database_url, publish=publisher.publish)
     stores = open_stores(database)
     wake = open_wake(settings, has_slots=has_slots)
     artifacts = open_artifacts(settings)
@@ -64,6 +63,7 @@ def open_installation(
         database=database,
         stores=stores,
         wake=wake,
+        publisher=publisher,
         artifacts=artifacts,
         jobs=jobs,
         datasets=DatasetService(stores, jobs, artifacts),

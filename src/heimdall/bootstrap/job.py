@@ -6,20 +6,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from heimdall.bootstrap.changes import change_signal
+from heimdall.bootstrap.changes import change_signal, open_publisher
 from heimdall.bootstrap.configuration import load
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.domain.attempt import WorkerInfo
 from heimdall.domain.errors import ConflictError, InvalidInputError, NotFoundError
 from heimdall.domain.job import Job
-from heimdall.domain.ports import JobFilter, JobStore
+from heimdall.domain.ports import JobStore
+from heimdall.domain.records import JobFilter
 from heimdall.settings import Settings
 from heimdall.store import open_database, open_stores, prepare
 from heimdall.worker.processes import JOB_ENVIRONMENT
+from heimdall.worker.ranks import is_follower
 from heimdall.worker.run import run_attempt
+
+LAST_EVENTS_SECONDS = 1.0
 
 if TYPE_CHECKING:
     from heimdall.worker.verification import Verdict
+
+MAX_GPUS = 1024
 
 
 def run_claimed(payload: dict[str, Any]) -> NoReturn:
@@ -28,18 +34,21 @@ def run_claimed(payload: dict[str, Any]) -> NoReturn:
 
 
 def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
-    """Claim one queued job and run it here, in the foreground.
+    """Claim one queued job and run it here, in the foreground. Under torchrun only the first process does; the others
+    are told by it what to do.
 
     Raises:
         JobNotFoundError: there is no such job.
         ConflictError: it is not queued.
     """
     os.environ.update(JOB_ENVIRONMENT)
+    if is_follower():
+        import_module("heimdall.worker.rank_context").follow()  # loads torch, so no earlier
     database = open_database(settings.resolved_database_url)
     stores = open_stores(database)
     host = socket.gethostname()
     worker = WorkerInfo(name=f"{host}-by-hand-{os.getpid()}", host=host, slots=1)
-    job = stores.attempts.claim(worker, free_gpus=0, job_id=job_id)
+    job = stores.attempts.claim(worker, free_gpus=MAX_GPUS, job_id=job_id)  # who runs it by hand has chosen where
     if job is None:
         raise ConflictError.of("run", stores.jobs.get(job_id).status, ["queued"])
     database.close()
@@ -74,13 +83,15 @@ def find_job(jobs: JobStore, word: str) -> Job:
 
 
 def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:
+    publisher = open_publisher(settings)
     run_attempt(
         job_id,
         token,
-        stores=open_stores(open_database(settings.resolved_database_url)),
+        stores=open_stores(open_database(settings.resolved_database_url, publish=publisher.publish)),
         heartbeat_stores=open_stores(open_database(settings.resolved_database_url)),
         artifacts=open_artifacts(settings),
         changes=change_signal(settings),
         data_dir=Path(settings.data_dir).resolve(),
         threads=threads,
+        before_exit=lambda: publisher.close(LAST_EVENTS_SECONDS),
     )

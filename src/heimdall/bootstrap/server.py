@@ -14,12 +14,13 @@ from fastapi import FastAPI
 
 import heimdall
 from heimdall.api.app import create_app
-from heimdall.api.services import ApiOptions, ApiServices, Readiness
+from heimdall.api.services import ApiOptions, ApiServices
 from heimdall.bootstrap.access import require_guarded, token_service
 from heimdall.bootstrap.changes import live_signal
 from heimdall.bootstrap.configuration import configure_logging
 from heimdall.bootstrap.folder_lock import FolderLock
 from heimdall.bootstrap.installation import Installation, open_installation
+from heimdall.bootstrap.readiness import ReadinessCheck
 from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
 from heimdall.domain.errors import StartRefusedError, UnavailableError
@@ -57,26 +58,6 @@ class Background:
                 thread.join()
 
 
-def readiness(installation: Installation, slots: SlotsLoop | None) -> Readiness:
-    down: list[str] = []
-    degraded: list[str] = []
-    try:
-        if slots is None and not installation.stores.jobs.workers():
-            degraded.append("worker")
-        installation.stores.jobs.counts()
-    except UnavailableError:
-        down.append("database")
-    try:
-        installation.artifacts.size("readiness/probe")
-    except (UnavailableError, OSError):
-        down.append("artifact store")
-    if slots is not None and not slots.is_warm:
-        degraded.append("warming")
-    if installation.wake.is_away:
-        degraded.append("broker")
-    return Readiness(down=down, degraded=degraded)
-
-
 def measures(installation: Installation) -> dict[str, float]:
     """For Prometheus, beside what the API itself counts."""
     workers = installation.stores.jobs.workers()
@@ -85,6 +66,7 @@ def measures(installation: Installation) -> dict[str, float]:
         "heimdall_workers": len(workers),
         "heimdall_slots": sum(worker.slots for worker in workers),
         "heimdall_broker_away": int(installation.wake.is_away),
+        "heimdall_publish_failures_total": installation.publisher.num_failures,
     }
 
 
@@ -102,7 +84,7 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
         signal=changes,
         specs=specs,
         counts=installation.stores.jobs.counts,
-        readiness=lambda: readiness(installation, background.slots),
+        readiness=ReadinessCheck(installation, background.slots),
         measures=lambda: measures(installation),
     )
     options = ApiOptions(

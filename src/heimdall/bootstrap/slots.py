@@ -14,33 +14,36 @@ from heimdall.worker.slots import SlotsLoop
 
 ENTRY = "heimdall.bootstrap.job:run_claimed"
 PRELOAD = ("heimdall.bootstrap.job", "heimdall.worker.run")
+BROKER_PRELOAD = ("heimdall.wake.exchange",)
 
 
 def open_slots(installation: Installation, name: str) -> SlotsLoop:
     """`name` must stay the same over restarts: by it the loop finds the jobs it left running."""
     settings = installation.settings
-    server = _process_server()
+    server = _process_server(has_broker=settings.broker_url is not None)
     host = socket.gethostname()
+    devices = gpus() if settings.gpus is None else settings.gpus
     slots = SlotsLoop(
         stores=installation.stores,
         wake=installation.wake,
-        worker=WorkerInfo(name=f"{host}-{name}", host=host, slots=settings.slots, devices=gpus()),
+        worker=WorkerInfo(name=f"{host}-{name}", host=host, slots=settings.slots, devices=devices),
         fork_server=server,
         entry=ENTRY,
         data_dir=settings.data_dir.resolve(),
         dispatch=installation.jobs.dispatch,
         job_env=job_environment(settings),
+        is_only_worker=not settings.has_shared_database,
     )
     if isinstance(server, ForkServer):
         server.on_change = slots.ring
     return slots
 
 
-def _process_server() -> ProcessServer:
+def _process_server(*, has_broker: bool) -> ProcessServer:
     if sys.platform != "linux":
         return SpawnServer()
     modules = dict.fromkeys(name for spec in specs().values() for name in spec.preload)
-    return ForkServer([*modules, *PRELOAD])
+    return ForkServer([*modules, *PRELOAD, *(BROKER_PRELOAD if has_broker else ())])
 
 
 def job_environment(settings: Settings) -> dict[str, str]:
@@ -48,6 +51,7 @@ def job_environment(settings: Settings) -> dict[str, str]:
     return {
         "HEIMDALL_DATA_DIR": str(settings.data_dir.resolve()),
         "HEIMDALL_DATABASE_URL": settings.resolved_database_url,
+        "HEIMDALL_BROKER_URL": settings.broker_url.get_secret_value() if settings.broker_url else "",
         "HEIMDALL_ARTIFACTS_URL": settings.resolved_artifacts_url,
         "HEIMDALL_ADMIN_TOKEN": "",  # a job does not call the service
         "HEIMDALL_TOKEN": "",

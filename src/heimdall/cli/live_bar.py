@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Ta
 from rich.text import Text
 from typing_extensions import override
 
+from heimdall.cli.event_lines import Remaining, change_text, metrics_text
 from heimdall.cli.output import duration_text
-from heimdall.cli.watching import Remaining, change_text, metrics_text
 from heimdall.client.shapes import Event, Job
 
 

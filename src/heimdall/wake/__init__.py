@@ -3,5 +3,6 @@
 from heimdall.wake.data_version import DataVersionSignal
 from heimdall.wake.inprocess import InProcessWake
 from heimdall.wake.polling import PollingSignal
+from heimdall.wake.silence import Silence
 
-__all__ = ["DataVersionSignal", "InProcessWake", "PollingSignal"]
+__all__ = ["DataVersionSignal", "InProcessWake", "PollingSignal", "Silence"]

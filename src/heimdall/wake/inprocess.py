@@ -28,6 +28,9 @@ class InProcessWake:
             self._heard.num_sent = self._num_sent
             return self._num_sent > heard
 
+    def welcome(self, *, is_free: bool) -> None:
+        pass
+
     def close(self) -> None:
         with self._changed:
             self._is_closed = True

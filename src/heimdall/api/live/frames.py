@@ -1,14 +1,13 @@
 """An event as it goes over the wire. The only place that turns events into text, once for all readers."""
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-from heimdall.domain.events import Event, EventName, utc_text
+from heimdall.domain.events import Event, EventName, deleted_event, utc_text
 from heimdall.domain.job import Job, Status
+from heimdall.domain.wire import json_text
 
 JOB_UPDATE = "training_job_update"
 STATUS_ACTIONS = {Status.PAUSED.value: "paused", Status.CANCELLED.value: "cancelled"}
@@ -26,40 +25,12 @@ class Frame:
     text: str
 
 
-def json_text(value: Any) -> str:
-    """Compact JSON; a number that is not finite becomes null."""
-    try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in cast("list[Any]", value)]
-    return value
-
-
 def event_frame(event: Event, **marks: bool) -> Frame:
     return Frame(event.event, event.job_id, event.seq, event.data, json_text({**event.as_dict(), **marks}))
 
 
 def deleted_frame(job_id: str) -> Frame:
-    """training:deleted has no number: the log is gone."""
-    data = {"job_id": job_id}
-    body = {
-        "seq": None,
-        "event": EventName.DELETED.value,
-        "job_id": job_id,
-        "attempt": None,
-        "timestamp": now_text(),
-        "data": data,
-    }
-    return Frame(EventName.DELETED, job_id, 0, data, json_text(body))
+    return event_frame(deleted_event(job_id, datetime.now(UTC)))
 
 
 def job_update_frame(frame: Frame) -> Frame | None:

@@ -6,11 +6,12 @@ from starlette.datastructures import QueryParams
 from starlette.websockets import WebSocket
 
 from heimdall.api.live.feed import Feed
-from heimdall.api.live.frames import error_text, json_text, now_text
+from heimdall.api.live.frames import error_text, now_text
 from heimdall.api.live.hub import Hub
 from heimdall.api.live.selection import Selection, event_names, whole_number
 from heimdall.api.live.session import ENDED, NOT_FOUND, POLICY, Session
 from heimdall.domain.errors import InvalidInputError, JobNotFoundError
+from heimdall.domain.wire import json_text
 
 
 async def serve_job(websocket: WebSocket, hub: Hub, job_id: str) -> None:

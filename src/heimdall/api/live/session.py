@@ -10,8 +10,9 @@ import anyio.lowlevel
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDisconnected
 
 from heimdall.api.json_body import parse_json
-from heimdall.api.live.frames import error_text, json_text, now_text
+from heimdall.api.live.frames import error_text, now_text
 from heimdall.api.live.hub import Hub, StoppingError
+from heimdall.domain.wire import json_text
 
 MAX_MESSAGE_BYTES = 64 * 1024
 SEND_PATIENCE_SECONDS = 20.0  # a client that takes nothing for so long is slow

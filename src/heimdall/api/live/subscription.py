@@ -10,7 +10,8 @@ from heimdall.api.live.frames import Frame, event_frame
 from heimdall.api.live.hub import Hub
 from heimdall.api.live.selection import HEAVY, MAX_NUMBER, Selection, event_names
 from heimdall.domain.events import Event
-from heimdall.domain.ports import HistoryStore, JobFilter
+from heimdall.domain.ports import HistoryStore
+from heimdall.domain.records import JobFilter
 from heimdall.jobs.service import JobService
 
 PAGE = 500

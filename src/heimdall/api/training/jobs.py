@@ -21,7 +21,7 @@ from heimdall.api.training.parameters import (
 from heimdall.api.training.requests import JobChanges, JobCreate, idempotency_key
 from heimdall.api.training.translate import job_body, job_summary
 from heimdall.domain.job import Status
-from heimdall.domain.ports import JobFilter
+from heimdall.domain.records import JobFilter
 
 NUM_RECENT_EPOCHS = 10
 router = APIRouter(tags=["jobs"], route_class=StrictRoute)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from heimdall.domain.errors import InvalidInputError
-from heimdall.domain.ports import IdempotencyKey
+from heimdall.domain.records import IdempotencyKey
 from heimdall.jobs.request import JobRequest
 from heimdall.sdk.spec import TrainerSpec
 

@@ -1,0 +1,65 @@
+"""Whether a server process can do its work right now."""
+
+import threading
+from collections.abc import Callable
+
+from heimdall.api.services import Readiness
+from heimdall.bootstrap.installation import Installation
+from heimdall.domain.errors import HeimdallError, UnavailableError
+from heimdall.worker.slots import SlotsLoop
+
+PROBE_SECONDS = 2.0
+
+
+class ReadinessCheck:
+    """Call it to know."""
+
+    def __init__(self, installation: Installation, slots: SlotsLoop | None) -> None:
+        self._installation = installation
+        self._slots = slots
+        self._artifacts = Probe(lambda: installation.artifacts.size("readiness/probe"))
+
+    def __call__(self) -> Readiness:
+        down: list[str] = []
+        degraded: list[str] = []
+        jobs, slots = self._installation.stores.jobs, self._slots
+        try:
+            if slots is None and not jobs.workers():
+                degraded.append("worker")
+            jobs.counts()
+        except UnavailableError:
+            down.append("database")
+        if not self._artifacts.answers(PROBE_SECONDS):
+            down.append("artifact store")
+        if slots is not None and not slots.is_warm:
+            degraded.append("warming")
+        if self._installation.wake.is_away:
+            degraded.append("broker")
+        return Readiness(down=down, degraded=degraded)
+
+
+class Probe:
+    """Asks in a thread whether something answers, because what hangs must not hold up who wants to know."""
+
+    def __init__(self, ask: Callable[[], object]) -> None:
+        self._ask = ask
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._has_answered = False
+
+    def answers(self, seconds: float) -> bool:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._has_answered = False
+                self._thread = threading.Thread(target=self._run, name="probe", daemon=True)
+                self._thread.start()
+            thread = self._thread
+        thread.join(seconds)
+        return self._has_answered
+
+    def _run(self) -> None:
+        try:
+            self._ask()
+        except (HeimdallError, OSError):
+            return
+        self._has_answered = True

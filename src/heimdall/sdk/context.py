@@ -60,6 +60,15 @@ class TrainingContext(Protocol):
         """What an earlier attempt chose (`started`), or None."""
         ...
 
+    def join_ranks(self, devices: int) -> int:
+        """Be one of several processes that train this job together, one for each of `devices`.
+
+        The first process starts the others, which run the same trainer with contexts that report nothing. Afterwards
+        the environment holds what torch.distributed reads (RANK, WORLD_SIZE, MASTER_ADDR …). Returns the number of
+        machines: 1, unless torchrun started the job on several.
+        """
+        ...
+
     def raise_if_stopped(self) -> None:
         """Call it at every batch: raises StopTraining when the attempt must end now (cancel, drain, lost lease)."""
         ...

@@ -41,5 +41,10 @@ def spec_of(kind: str) -> TrainerSpec:
 
 def load_run(spec: TrainerSpec) -> Callable[[TrainingContext], None]:
     """Import the trainer itself. Only a job's process does this."""
-    module, _, function = spec.run.partition(":")
+    return load_function(spec.run)
+
+
+def load_function(name: str) -> Callable[[TrainingContext], None]:
+    """What `module:function` names."""
+    module, _, function = name.partition(":")
     return getattr(import_module(module), function)

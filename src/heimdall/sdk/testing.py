@@ -76,6 +76,10 @@ class FakeContext:
     def artifact_path(self, name: str) -> Path:
         return self.folder / "artifacts" / name
 
+    def join_ranks(self, devices: int) -> int:
+        assert devices == 1, "FakeContext starts no further processes"
+        return 1
+
     def raise_if_stopped(self) -> None:
         self.num_checks += 1
         if self.num_checks == self.stop_at:

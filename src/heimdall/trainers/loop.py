@@ -2,7 +2,8 @@
 """The one training loop, shared by all gradient trainers.
 
 A trainer gives a `Task`; the loop owns epochs, validation, learning rate, clipping, early stopping, best tracking,
-checkpoints, stop requests and reporting. Nothing an epoch does depends on how it was reached: it starts from a
+checkpoints, stop requests and reporting. On several devices every rank runs this loop; rank 0 decides, counts and
+reports. Nothing an epoch does depends on how it was reached: it starts from a
 checkpoint's weights, optimizer and tally, and reseeds everything from (seed, epoch).
 """
 
@@ -10,6 +11,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from heimdall.domain.errors import CheckpointDamagedError
-from heimdall.sdk import EpochReport, TrainingContext
+from heimdall.sdk import EpochReport, StopTraining, TrainingContext
 from heimdall.trainers import checkpoint
 from heimdall.trainers.batches import Batches, Results
+from heimdall.trainers.group import Group
 from heimdall.trainers.machine import describe, differences, make_repeatable, open_fabric
 from heimdall.trainers.schedule import Tally, learning_rate
 from heimdall.trainers.seeding import reseed
@@ -51,16 +54,17 @@ class Loop:
         self.context = context
         self.config = config
         self.task = task
-        make_repeatable(context.threads)
-        self.fabric = open_fabric(config)
-        self.machine = describe(self.fabric.device)
+        make_repeatable(max(1, context.threads // config.devices))
+        self.fabric = open_fabric(config, context.join_ranks)
+        self.group = Group(self.fabric)
+        self.machine = describe(self.fabric.device, self.group.size)
         self.epoch = 0  # epochs completed
         self.tally = Tally()
         self.metrics: Metrics = {}
         self.validation_seconds = 0.0
         val_samples = task.val_samples
-        self.train_batches = Batches(task.train_samples, config, shuffle=True)
-        self.val_batches = None if val_samples is None else Batches(val_samples, config, shuffle=False)
+        self.train_batches = Batches(task.train_samples, config, self.group, shuffle=True)
+        self.val_batches = None if val_samples is None else Batches(val_samples, config, self.group, shuffle=False)
 
     def run(self) -> Trained:
         self.prepare()
@@ -69,19 +73,25 @@ class Loop:
             self.run_epoch(self.epoch + 1)
             if self.epoch < self.config.epochs and not self.tally.is_out_of_patience(self.config):
                 self.context.pause_point()
+        if not self.group.is_first:
+            raise StopTraining  # what comes after training is rank 0's alone
         if self.epoch < self.config.epochs:
             logger.info("no improvement for %d epochs: stopped early", self.tally.epochs_without_improvement)
         self.context.drain()
         return Trained(self.model, self.fabric.device, self.epoch, self.tally, self.metrics, self.machine)
 
     def prepare(self) -> None:
-        path = self.context.checkpoint_to_load()
+        path = self._checkpoint_to_load()
         reseed(self.config.seed, 0)
         self.model = self.task.build_model(is_fresh=path is None).to(self.fabric.device)
         self.optimizer = self.task.build_optimizer(self.model)
         self.fabric_model, self.fabric_optimizer = self.fabric.setup(self.model, self.optimizer)
         if path is not None:
             self._take_over(checkpoint.load(path))
+
+    def _checkpoint_to_load(self) -> Path | None:
+        name = self.group.share(lambda: str(self.context.checkpoint_to_load() or ""))
+        return Path(name) if name else None
 
     def _take_over(self, saved: Mapping[str, Any]) -> None:
         """Go on from a checkpoint.
@@ -116,34 +126,47 @@ class Loop:
     def run_epoch(self, epoch: int) -> None:
         rate = learning_rate(self.config, epoch, self.tally.plateau_reductions)
         metrics: Metrics = {**self._train(epoch, rate), **self._validate(epoch), "learning_rate": rate}
+        self.tally = Tally(**self.group.share(lambda: asdict(self._tally_after(epoch, metrics))))
+        self.epoch, self.metrics = epoch, metrics
+        if self.group.is_first:
+            self._tell()
+
+    def _tally_after(self, epoch: int, metrics: Metrics) -> Tally:
         value = metrics["train_loss"] if metrics["val_loss"] is None else metrics["val_loss"]
         assert value is not None
-        self.tally = self.tally.after(value, epoch, self.config)
-        self.epoch, self.metrics = epoch, metrics
+        return self.tally.after(value, epoch, self.config)
+
+    def _tell(self) -> None:
+        metrics = self.metrics
         figures = ", ".join(f"{name} {metrics[name]:.4g}" for name in LOGGED if metrics.get(name) is not None)
-        logger.info("epoch %d/%d: %s", epoch, self.config.epochs, figures)
+        logger.info("epoch %d/%d: %s", self.epoch, self.config.epochs, figures)
         self._report()
 
     def _train(self, epoch: int, rate: float) -> Metrics:
-        reseed(self.config.seed, epoch)
+        reseed(self.config.seed, epoch, self.group.rank)
+        self.group.share_buffers(self.model)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.fabric_model.train()
         results, norms = Results(), []
         step = (epoch - 1) * len(self.train_batches)
         for batch in self.train_batches.of_epoch(epoch, self.fabric.device):
-            self.context.raise_if_stopped()
+            self.group.raise_if_stopped(self.context)
             step += 1
             self.optimizer.zero_grad()
-            result = self.task.step(self.fabric_model, batch)
-            self.fabric.backward(result.loss)
+            result = self.task.step(self.fabric_model, batch.tensors)
+            self.fabric.backward(self.group.weigh(result.loss, batch.num_own, batch.num_all))
             norms.append(self._clip())
             self.fabric_optimizer.step()
-            results.add(result)
-            loss: Any = result.loss.detach()  # the context reads it, without waiting for a GPU
+            results.add(result, batch.num_own)
+            # The context reads it, without waiting for a GPU.
+            loss: Any = self.group.mean(result.loss.detach(), batch.num_own, batch.num_all)
             self.context.log({"train_loss": loss, "learning_rate": rate}, step)
-        figures = self.task.metrics("train", results.arrays())
-        return {"train_loss": results.mean_loss(), **figures, "gradient_norm": self._mean_norm(norms)}
+        outcome = results.outcome(self.group)
+        if outcome is None:
+            return {}
+        figures = self.task.metrics("train", outcome.outputs)
+        return {"train_loss": outcome.mean_loss, **figures, "gradient_norm": self._mean_norm(norms)}
 
     def _clip(self) -> Tensor:
         """Scale the gradients down to `max_grad_norm`; their norm before."""
@@ -166,14 +189,18 @@ class Loop:
         is_announced = self.validation_seconds > ANNOUNCED_VALIDATION_SECONDS
         if is_announced:
             self.context.set_phase("validating")
-        reseed(self.config.seed, epoch)
+        reseed(self.config.seed, epoch, self.group.rank)
+        self.group.share_buffers(self.model)
         self.fabric_model.eval()
         results = Results()
         with torch.no_grad():
             for batch in self.val_batches.of_epoch(epoch, self.fabric.device):
-                self.context.raise_if_stopped()
-                results.add(self.task.step(self.fabric_model, batch))
-        metrics = {"val_loss": results.mean_loss(), **self.task.metrics("val", results.arrays())}
+                self.group.raise_if_stopped(self.context)
+                results.add(self.task.step(self.fabric_model, batch.tensors), batch.num_own)
+        outcome = results.outcome(self.group)
+        if outcome is None:
+            return {}
+        metrics = {"val_loss": outcome.mean_loss, **self.task.metrics("val", outcome.outputs)}
         if is_announced:
             self.context.set_phase("training")
         self.validation_seconds = time.monotonic() - started

@@ -27,12 +27,26 @@ def own_generator(seed: int) -> torch.Generator:
 
 
 class EpochBatches(Sampler[list[Place]]):
-    """Batches of (epoch, index): shuffled by (seed, epoch), or in order without a seed."""
+    """Batches of (epoch, index): shuffled by (seed, epoch), or in order without a seed.
 
-    def __init__(self, num_samples: int, batch_size: int, *, shuffle_seed: int | None = None) -> None:
+    Of `num_ranks` processes each takes its part of every batch, so that all take the same number of steps. A rank
+    without a part of a batch computes its first sample all the same; `sizes` says that it does not count.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        *,
+        shuffle_seed: int | None = None,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
         self.num_samples = num_samples
         self.batch_size = batch_size
         self.shuffle_seed = shuffle_seed
+        self.rank = rank
+        self.num_ranks = num_ranks
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -44,4 +58,16 @@ class EpochBatches(Sampler[list[Place]]):
             order = np.random.default_rng([self.shuffle_seed, self.epoch]).permutation(self.num_samples)
         epoch = self.epoch
         for start in range(0, self.num_samples, self.batch_size):
-            yield [(epoch, index) for index in order[start : start + self.batch_size].tolist()]
+            batch = order[start : start + self.batch_size]
+            own = batch[self._part(len(batch))]
+            yield [(epoch, index) for index in (own if len(own) else batch[:1]).tolist()]
+
+    def sizes(self) -> Iterator[tuple[int, int]]:
+        """Of each batch, how many samples this rank's part has and how many the whole."""
+        for start in range(0, self.num_samples, self.batch_size):
+            num_all = min(self.batch_size, self.num_samples - start)
+            part = self._part(num_all)
+            yield part.stop - part.start, num_all
+
+    def _part(self, num_all: int) -> slice:
+        return slice(num_all * self.rank // self.num_ranks, num_all * (self.rank + 1) // self.num_ranks)

@@ -22,6 +22,7 @@ from heimdall.worker.checkpoints import PAUSE, Checkpoints, newest_intact
 from heimdall.worker.datasets import JobDatasets, Making
 from heimdall.worker.files import AttemptFiles, build_once
 from heimdall.worker.heartbeat import Heartbeat
+from heimdall.worker.ranks import Orders, Ranks
 from heimdall.worker.stopping import StopFlag
 from heimdall.worker.writer import Part, Writer
 
@@ -32,6 +33,7 @@ class Parts:
 
     job: Job
     token: str
+    run: str  # the trainer, `module:function`
     config: Mapping[str, Any]
     threads: int
     stores: Stores
@@ -43,6 +45,7 @@ class Parts:
     heartbeat: Heartbeat
     checkpoints: Checkpoints
     datasets: JobDatasets
+    ranks: Ranks
     make_dataset: Callable[[TrainingContext], None]  # the trainer that makes `default`
     end: Callable[[Outcome], None]  # records the outcome and leaves the process; see `Attempt.end`
 
@@ -56,6 +59,8 @@ class Progress:
     next_message_at: float = 0.0
     num_files: int = 0
     loaded: StoredFile | None = None
+    dataset: DatasetFolder | None = None
+    architecture: str | None = None
     damaged: list[str] = field(default_factory=list[str])  # keys of checkpoints that were passed over
 
 
@@ -97,6 +102,21 @@ class WorkerContext:
         """Epochs completed."""
         return self._parts.checkpoints.epoch
 
+    def join_ranks(self, devices: int) -> int:
+        return self._parts.ranks.join(devices, self._orders)
+
+    def _orders(self) -> Orders:
+        return Orders(
+            run=self._parts.run,
+            job_id=self.job_id,
+            attempt=self.attempt,
+            config=self.config,
+            threads=self.threads,
+            model_architecture=self.model_architecture or self._progress.architecture,
+            dataset=self._progress.dataset,
+            cache_dir=self._parts.cache_dir,
+        )
+
     def raise_if_stopped(self) -> None:
         if self._stop.is_set:
             raise StopTraining
@@ -127,7 +147,8 @@ class WorkerContext:
         if job.dataset_id != dataset.id:
             self._writer.submit(Part(summary={"dataset_id": dataset.id}))
             self._writer.flush()  # from here on it cannot be deleted
-        return datasets.folder(dataset.id)
+        self._progress.dataset = datasets.folder(dataset.id)
+        return self._progress.dataset
 
     def _make_default(self, dataset: Dataset, making: Making) -> None:
         detour = copy.copy(self)
@@ -161,6 +182,7 @@ class WorkerContext:
     ) -> None:
         sizes = {"dataset_size": dataset_size, "train_samples": train_samples, "val_samples": val_samples}
         data = {"status": "running", "config": dict(self._config), **sizes, "attempt": self.attempt}
+        self._progress.architecture = model_architecture
         summary = {**sizes, "model_architecture": self.model_architecture or model_architecture}
         self._writer.submit(Part(events=[NewEvent(EventName.STARTED, data)], summary=summary))
 

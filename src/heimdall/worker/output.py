@@ -127,7 +127,9 @@ class OutputFollower:
         self._read_to = 0
 
     def read(self, *, is_last: bool = False) -> Part | None:
-        """New lines; once they are stored, the mark says how far they reach."""
+        """New lines; once they are stored, the mark says how far they reach. A job run by hand prints elsewhere."""
+        if not self._path.exists():
+            return None
         lines: list[str] = []
         with self._path.open("rb") as file:
             file.seek(self._read_to)

@@ -1,26 +1,23 @@
 """One attempt, from its first heartbeat to its last transaction, in a process of its own."""
 
-import contextlib
 import faulthandler
 import logging
 import os
-import re
 import shutil
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-import psutil
 from pydantic import ValidationError
 
 from heimdall.domain.attempt import ArtifactType, Outcome
 from heimdall.domain.errors import (
-    CheckpointDamagedError,
     InvalidConfigError,
-    InvalidInputError,
     LeaseLostError,
     RequestChangedError,
     UnavailableError,
@@ -32,13 +29,15 @@ from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.synthetic.spec import DEFAULT_CONFIG
-from heimdall.worker.checkpoints import Checkpoints, DiskFullError, is_disk_full
+from heimdall.worker.checkpoints import Checkpoints
 from heimdall.worker.context import Parts, WorkerContext
 from heimdall.worker.datasets import JobDatasets
+from heimdall.worker.failures import DiskTooSmallError, is_link_broken, message_of, reason_of, was_loader_killed
 from heimdall.worker.files import AttemptFiles
 from heimdall.worker.heartbeat import Heartbeat
 from heimdall.worker.output import LineBudget, LogHandler, OutputFollower, lines_of
-from heimdall.worker.patience import patient
+from heimdall.worker.patience import patient, patient_artifacts
+from heimdall.worker.ranks import Death, Ranks, die_like, end_descendants
 from heimdall.worker.reporter import Reporter
 from heimdall.worker.spool import Spool
 from heimdall.worker.stopping import StopFlag
@@ -46,7 +45,7 @@ from heimdall.worker.writer import Part, Writer
 
 logger = logging.getLogger(__name__)
 
-LOADER_KILLED = re.compile(r"DataLoader worker .* killed by signal: (Killed|Terminated)")
+LINK_PATIENCE_SECONDS = 5.0  # for the death behind a broken link to show
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +72,13 @@ def run_attempt(
     find_spec: Callable[[str], TrainerSpec] = spec_of,
     default_dataset: Mapping[str, Any] | None = None,
     pace: Pace | None = None,
+    before_exit: Callable[[], object] = lambda: None,
 ) -> NoReturn:
     """Run the job whose lease `token` is and leave the process. Must be called in the main thread.
 
     `heartbeat_stores` have connections of their own, so that the heartbeat never queues behind other work.
-    `default_dataset` is the config of the dataset named `default`, should this job have to make it.
+    `default_dataset` is the config of the dataset named `default`, should this job have to make it. `before_exit` is
+    called after the last transaction and must be quick.
     """
     faulthandler.enable()
     waiting = patient(stores)
@@ -98,6 +99,7 @@ def run_attempt(
         find_spec=find_spec,
         default_dataset=default_dataset or DEFAULT_CONFIG.model_dump(mode="json"),
         pace=pace or Pace(),
+        before_exit=before_exit,
     )
     attempt.run()
 
@@ -119,14 +121,16 @@ class Attempt:
         find_spec: Callable[[str], TrainerSpec],
         default_dataset: Mapping[str, Any],
         pace: Pace,
+        before_exit: Callable[[], object],
     ) -> None:
         self._job = job
         self._token = token
         self._stores = patient(stores)
-        self._artifacts = artifacts
+        self._artifacts = patient_artifacts(artifacts)
         self._data_dir = data_dir
         self._threads = threads
         self._find_spec = find_spec
+        self._before_exit = before_exit
         self._stop = StopFlag()
         self._files = AttemptFiles(data_dir, job.id, job.attempt)
         self._budget = LineBudget()
@@ -148,12 +152,12 @@ class Attempt:
             beat_seconds=pace.beat_seconds,
             look_seconds=pace.look_seconds,
         )
-        self._checkpoints = Checkpoints(job, self._stores, artifacts, self._writer)
+        self._checkpoints = Checkpoints(job, self._stores, self._artifacts, self._writer)
         self._datasets = JobDatasets(
             job,
             token,
             self._stores,
-            artifacts,
+            self._artifacts,
             heartbeats=heartbeat_stores.datasets,
             default_config=default_dataset,
             lease_seconds=pace.dataset_lease_seconds,
@@ -164,6 +168,8 @@ class Attempt:
             began_at=(job.started_at or job.created_at).timestamp(),
             system_seconds=pace.system_seconds,
         )
+        self._ranks = Ranks(self._rank_died)
+        self._ending = threading.Lock()
         self._context: WorkerContext | None = None
 
     def run(self) -> NoReturn:
@@ -174,7 +180,9 @@ class Attempt:
         self._writer.start()
         self._heartbeat.start()
         self._reporter.start()
-        outcome = self._work()
+        self._end_with(self._work())
+
+    def _end_with(self, outcome: Outcome) -> NoReturn:
         while True:
             try:
                 self.end(outcome)
@@ -190,13 +198,14 @@ class Attempt:
 
         Raises: RequestChangedError, and nothing has happened then.
         """
-        try:
-            self._reporter.read_output(is_last=True)
-            self._flush()
-            self._stores.attempts.end(self._job.id, self._token, outcome)
-        except LeaseLostError:
-            logger.info("Another worker has this job now")
-        self._leave()
+        with self._ending:
+            try:
+                self._reporter.read_output(is_last=True)
+                self._flush()
+                self._stores.attempts.end(self._job.id, self._token, outcome)
+            except LeaseLostError:
+                logger.info("Another worker has this job now")
+            self._leave()
 
     def _flush(self) -> None:
         try:
@@ -208,11 +217,24 @@ class Attempt:
 
     def _leave(self) -> NoReturn:
         """`os._exit`, because a normal exit of a process full of libraries takes a second."""
+        self._before_exit()
+        self._ranks.close()
         shutil.rmtree(self._files.scratch, ignore_errors=True)
-        for child in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                child.kill()
+        end_descendants()
         os._exit(0)
+
+    def _rank_died(self, death: Death) -> None:
+        """Another process of this job died first, so the job ends as that one did.
+
+        Called in a thread of its own: the main thread may wait for the dead for ever.
+        """
+        logger.error("%s", death)
+        if death.reason is not None:
+            self._end_with(self._fail(death.reason, death.message))
+        with self._ending:
+            with suppress(LeaseLostError):
+                self._writer.flush()
+            die_like(death.code)
 
     def _work(self) -> Outcome:
         try:
@@ -230,6 +252,8 @@ class Attempt:
         except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a trainer may raise anything
             if was_loader_killed(error):
                 self._die_with_loader()
+            if is_link_broken(error) and (other := self._ranks.wait_for_failure(LINK_PATIENCE_SECONDS)):
+                return self._fail(Reason(other["reason"]), other["message"])
             return self._failed(error)
 
     def _die_with_loader(self) -> NoReturn:
@@ -248,6 +272,7 @@ class Attempt:
         parts = Parts(
             job=self._job,
             token=self._token,
+            run=spec.run,
             config=config,
             threads=self._threads,
             stores=self._stores,
@@ -259,6 +284,7 @@ class Attempt:
             heartbeat=self._heartbeat,
             checkpoints=self._checkpoints,
             datasets=self._datasets,
+            ranks=self._ranks,
             make_dataset=lambda context: load_run(self._find_spec("synthetic"))(context),
             end=self.end,
         )
@@ -313,12 +339,7 @@ class Attempt:
         if stop.is_draining:
             self._wait_for_save()
             return Outcome(action=Action.RELEASED, seen=stop.requested)
-        return Outcome(
-            action=Action.FAIL,
-            reason=Reason.ERROR,
-            error_message="The trainer stopped although nobody had asked it to.",
-            seen=stop.requested,
-        )
+        return self._fail(Reason.ERROR, "The trainer stopped although nobody had asked it to.")
 
     def _wait_for_save(self) -> None:
         """An epoch that is being saved still counts: less to do again elsewhere."""
@@ -329,13 +350,10 @@ class Attempt:
 
     def _failed(self, error: BaseException) -> Outcome:
         lines = "".join(traceback.format_exception(error)).rstrip()
-        return Outcome(
-            action=Action.FAIL,
-            reason=reason_of(error),
-            error_message=message_of(error),
-            log_lines=lines_of(lines, "ERROR"),
-            seen=self._stop.requested,
-        )
+        return replace(self._fail(reason_of(error), message_of(error)), log_lines=lines_of(lines, "ERROR"))
+
+    def _fail(self, reason: Reason, message: str) -> Outcome:
+        return Outcome(action=Action.FAIL, reason=reason, error_message=message, seen=self._stop.requested)
 
     def _ask_again(self) -> Requested | None:
         try:
@@ -348,41 +366,3 @@ class Attempt:
         first, *rest = message.splitlines()
         del rest
         self._writer.submit(Part(summary={"warnings_add": [first]}, log_lines=lines_of(message, "WARNING")))
-
-
-class DiskTooSmallError(Exception):
-    """The job would fill the disk."""
-
-
-def was_loader_killed(error: BaseException) -> bool:
-    """Whether PyTorch raised this because SIGKILL or SIGTERM ended one of its loader processes."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, RuntimeError) and LOADER_KILLED.search(str(seen)):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def reason_of(error: BaseException) -> Reason:
-    if isinstance(error, MemoryError) or type(error).__name__ in {"OutOfMemoryError", "OutOfMemoryException"}:
-        return Reason.OUT_OF_MEMORY
-    if isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in str(error):
-        return Reason.OUT_OF_MEMORY
-    if isinstance(error, InvalidConfigError | InvalidInputError):
-        return Reason.INVALID_CONFIG
-    if isinstance(error, CheckpointDamagedError):
-        return Reason.CHECKPOINT_DAMAGED
-    return Reason.ERROR
-
-
-def message_of(error: BaseException) -> str:
-    """One line for people; our own errors are sentences already."""
-    if isinstance(error, MemoryError):
-        return "The job ran out of memory; use a smaller batch size or model."
-    text = " ".join(str(error).split())
-    if is_disk_full(error) and not isinstance(error, DiskFullError):
-        return "The disk is full; free some space and retry the job."
-    if type(error).__module__.startswith("heimdall."):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

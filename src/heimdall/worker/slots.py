@@ -15,6 +15,7 @@ from heimdall.domain.errors import JobNotFoundError, LeaseLostError, RequestChan
 from heimdall.domain.job import Job, Requested, Status
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores, Wake
+from heimdall.worker.allotment import allot, refusal
 from heimdall.worker.files import AttemptFiles, attempt_of
 from heimdall.worker.output import leftover_lines
 from heimdall.worker.processes import ForkServerError, JobProcess, JobRequest, ProcessServer, is_same_process
@@ -40,6 +41,7 @@ class SlotsLoop:
         job_env: Mapping[str, str] | None = None,
         payload: Mapping[str, Any] | None = None,
         patience: Patience | None = None,
+        is_only_worker: bool = False,
     ) -> None:
         self._stores = stores
         self._wake = wake
@@ -51,6 +53,7 @@ class SlotsLoop:
         self._job_env = dict(job_env or {})
         self._payload = dict(payload or {})
         self._patience = patience or Patience()
+        self._is_only_worker = is_only_worker  # what cannot run here can run nowhere
         self._threads = max(1, (os.cpu_count() or 1) // max(1, worker.slots))
         self._running: dict[int, Running] = {}
         self._bell = threading.Event()
@@ -125,6 +128,7 @@ class SlotsLoop:
             self._is_away = True
         else:
             self._is_away = False
+        self._wake.welcome(is_free=self.num_free > 0)
 
     def _listen(self) -> None:
         while not self._stopping.is_set():
@@ -164,15 +168,17 @@ class SlotsLoop:
     def _claim(self) -> bool:
         """Start the best job this machine can run, if there is one."""
         free = self._free_devices()
-        job = self._stores.attempts.claim(self._worker, free_gpus=len(free))
+        impossible_above = len(self._worker.devices) if self._is_only_worker else None
+        job = self._stores.attempts.claim(self._worker, free_gpus=len(free), impossible_above=impossible_above)
         if job is None:
             return False
-        # A job that asks for no device of its own may use one that nobody holds, without holding it.
-        devices = free[: job.gpus]
-        self._start(job, devices, visible=devices or free[:1])
+        if job.gpus > len(free):
+            self._stores.attempts.end(job.id, job.lease_token or "", refusal(job, len(self._worker.devices)))
+        else:
+            self._start(job, allot(job, free))
         return True
 
-    def _start(self, job: Job, devices: list[str], *, visible: list[str]) -> None:
+    def _start(self, job: Job, devices: list[str]) -> None:
         token = job.lease_token or ""
         files = AttemptFiles(self._data_dir, job.id, job.attempt)
         files.output.parent.mkdir(parents=True, exist_ok=True)
@@ -189,7 +195,7 @@ class SlotsLoop:
             },
             title=_title(job.id),
             output=files.output,
-            env=self._job_env | ({"CUDA_VISIBLE_DEVICES": ",".join(visible)} if self._worker.devices else {}),
+            env=self._job_env | ({"CUDA_VISIBLE_DEVICES": ",".join(devices)} if self._worker.devices else {}),
         )
         try:
             process = self._server.spawn(request, self.ring)

@@ -47,10 +47,11 @@ class MemoryKills:
 
     def __init__(self, pid: int) -> None:
         self._files = [Path("/proc/vmstat"), *_cgroup_files(pid)]
-        self._before = self._count()
+        self._before = self._recent = self._count()
 
     def refresh(self) -> None:
-        self._before = self._count()
+        """Forget what rose before the last call: one between a kill and its verdict must not hide the kill."""
+        self._before, self._recent = self._recent, self._count()
 
     def have_risen(self) -> bool:
         return any(now > before for now, before in zip(self._count(), self._before, strict=True))

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +16,7 @@ from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.comparison import first_difference, first_different_part
 from heimdall.worker.files import build_once
+from heimdall.worker.ranks import Orders, Ranks, die_loudly
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def verify(
         spec = spec_of(job.kind)
         config = spec.config_model.model_validate(job.config).model_dump(mode="json")
         context = VerifyContext(job, config, stores, artifacts, start=start, cache_dir=cache, folder=Path(folder))
-        with suppress(StopTraining):
+        with suppress(StopTraining), closing(context.ranks):
             load_run(spec)(context)
         if context.saved is None:
             raise ConflictError(f"The trainer did not run epoch {recorded.epoch} again: training ended before it.")
@@ -107,6 +108,8 @@ class VerifyContext:
         self.folder = folder
         self.warnings: list[str] = []
         self.saved: Path | None = None
+        self.ranks = Ranks(die_loudly)
+        self._folder: DatasetFolder | None = None
 
     @property
     def job_id(self) -> str:
@@ -128,6 +131,21 @@ class VerifyContext:
     def model_architecture(self) -> str | None:
         return self.job.model_architecture
 
+    def join_ranks(self, devices: int) -> int:
+        return self.ranks.join(devices, self._orders)
+
+    def _orders(self) -> Orders:
+        return Orders(
+            run=spec_of(self.job.kind).run,
+            job_id=self.job_id,
+            attempt=self.attempt,
+            config=self.config,
+            threads=self.threads,
+            model_architecture=self.model_architecture,
+            dataset=self._folder,
+            cache_dir=self.cache_dir,
+        )
+
     def raise_if_stopped(self) -> None: ...
 
     def set_phase(self, phase: str) -> None: ...
@@ -141,13 +159,14 @@ class VerifyContext:
         dataset = self.stores.datasets.get(self.job.manifest["dataset_id"])
         if dataset.sha256 != self.job.manifest["dataset_sha256"]:
             raise InvalidConfigError(f"Dataset {dataset.name} no longer holds the samples this job trained on.")
-        return DatasetFolder(
+        self._folder = DatasetFolder(
             id=dataset.id,
             name=dataset.name,
             path=self.artifacts.local_folder(dataset.key or "", dataset.files),
             sha256=dataset.sha256 or "",
             unapproved=self.job.manifest["unapproved"],
         )
+        return self._folder
 
     def started(
         self, *, dataset_size: int, train_samples: int, val_samples: int, model_architecture: str | None

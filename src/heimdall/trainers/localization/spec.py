@@ -36,7 +36,7 @@ class TrainingConfig(BaseModel):
     freeze_backbone: Annotated[bool, Field(description="Keep the ConvNeXt's weights as they are, train the rest.")] = (
         False
     )
-    batch_size: Annotated[int, Field(ge=1, le=512, description="Samples per step.")] = 32
+    batch_size: Annotated[int, Field(ge=1, le=512, description="Samples per step, over all devices together.")] = 32
     num_workers: Annotated[
         int, Field(ge=0, le=16, description="Processes that read samples; at most the machine's cores are started.")
     ] = 4
@@ -74,7 +74,10 @@ class TrainingConfig(BaseModel):
     accelerator: Annotated[Literal["auto", "gpu", "cpu"], Field(description="auto takes a GPU when there is one.")] = (
         "auto"
     )
-    devices: Annotated[int, Field(ge=1, description="Devices to train on, data-parallel when more than one.")] = 1
+    devices: Annotated[
+        int,
+        Field(ge=1, description="Devices to train on, data-parallel when more than one: GPUs, or processes on a CPU."),
+    ] = 1
     precision: Annotated[
         Literal["32", "bf16", "16"], Field(description="Number format of the forward pass; 16 needs a GPU.")
     ] = "32"

@@ -8,7 +8,7 @@ INSTALLED := $(VENV)/.installed
 SOURCES := src tests $(wildcard benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test chaos check fix bench constraints
+.PHONY: help install demo up cluster test chaos check fix bench constraints
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,10 +28,14 @@ demo: install ## Train a model on generated data and watch it (DEMO_EXIT=1: stop
 up: install ## Start the service on http://127.0.0.1:8001
 	@$(BIN)/heimdall up
 
+cluster: install ## Start two API processes and two workers on the PostgreSQL and RabbitMQ of this machine
+	@$(BIN)/python -m tests.services.cluster
+
 test: install ## Run all tests this machine can run (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
-chaos: install ## Disturb 36 jobs at random and compare them with jobs left alone (half an hour)
+chaos: install ## Break each part of a cluster ten times, disturb 36 jobs at random, compare with jobs left alone (an hour)
+	HEIMDALL_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/services/test_faults.py $(ARGS)
 	HEIMDALL_CHAOS_SCHEDULES=30 HEIMDALL_CHAOS_RESULTS=benchmarks/results/chaos.json \
 		$(BIN)/python -m pytest tests/chaos $(ARGS)
 

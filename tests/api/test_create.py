@@ -74,6 +74,8 @@ def test_the_older_spelling_answers_too(api: Api, path: str) -> None:
         ({"config": {}, "max_restarts": -1}, ["max_restarts"]),
         ({"config": {}, "resources": {"gpus": -1}}, ["resources", "gpus"]),
         ({"config": {}, "resources": {"tpus": 1}}, ["resources", "tpus"]),
+        ({"config": {"accelerator": "gpu", "devices": 2}, "resources": {"gpus": 1}}, ["resources", "gpus"]),
+        ({"config": {"devices": 2}, "resources": {"gpus": 1}}, ["resources", "gpus"]),
         ({"config": {}, "kind": "juggling"}, ["kind"]),
         ([], []),
         ("text", []),

@@ -8,6 +8,7 @@ import pytest
 from tests.api.installation import Installation
 from tests.api.sockets import log_of, open_socket
 from tests.api.worker import Run
+from tests.e2e.service import wait_until
 
 NUM_EVENTS, EVENT_CHARACTERS = 1_500, 20_000
 
@@ -32,6 +33,7 @@ def test_a_log_reader_that_does_not_read_is_closed_and_can_come_back(
             run.finish()
             assert quick.rest()[2:] == log_of(installation, run.job.id)
             assert quick.close_code == 1000
+        wait_until(lambda: installation.app.state.hub.num_sockets == 0, seconds=30, what="the server gives up on it")
         seen = slow.rest()
         assert slow.close_code == 4408
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
@@ -49,6 +51,7 @@ def test_a_watcher_of_everything_that_does_not_read_is_closed(port: int, install
         everything = installation.app.state.hub.everything
         run.flood(NUM_EVENTS, EVENT_CHARACTERS)
         assert everything.window.newest - everything.window.base < 500  # what is kept for all readers together
+        wait_until(lambda: installation.app.state.hub.num_sockets == 0, seconds=30, what="the server gives up on it")
         slow.rest()
         assert slow.close_code == 4408
 

@@ -5,7 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from heimdall.cli.watching import LineView, Remaining, ending_of
+from heimdall.cli.event_lines import Remaining, ending_of
+from heimdall.cli.watching import LineView
 from heimdall.client.shapes import Event, Job
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
+import obstore
 import psutil
+from obstore.store import LocalStore, ObjectStore
 
 HEIMDALL = Path(sys.executable).with_name("heimdall")
 T = TypeVar("T")
@@ -136,29 +138,49 @@ class RunningService:
         """The job's process stands still meanwhile, never with the database's lock in its hands. Its process id."""
         pid = wait_until(lambda: self.job_processes().get(job_id), seconds=60, what="the job has a process")
         assert pid is not None
-        self._stop_between_writes(pid)
+        self._stop_between_writes(pid, job_id)
         try:
             yield pid
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def _stop_between_writes(self, pid: int) -> None:
+    def _stop_between_writes(self, pid: int, job_id: str) -> None:
+        while True:
+            os.kill(pid, signal.SIGSTOP)
+            wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, seconds=5, what="it stops")
+            if self._can_write(job_id):
+                return
+            os.kill(pid, signal.SIGCONT)
+
+    def _can_write(self, job_id: str) -> bool:
+        """Whether nobody is in the middle of writing to the job."""
         with closing(sqlite3.connect(self.database, isolation_level=None, timeout=0.2)) as other:
-            while True:
-                os.kill(pid, signal.SIGSTOP)
-                wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, seconds=5, what="it stops")
-                try:
-                    other.execute("BEGIN IMMEDIATE")
-                except sqlite3.OperationalError:
-                    os.kill(pid, signal.SIGCONT)
-                else:
-                    other.execute("ROLLBACK")
-                    return
+            try:
+                other.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            other.execute("ROLLBACK")
+            return True
 
     @property
     def database(self) -> Path:
         return self.data_dir / "heimdall.db"
+
+    @property
+    def database_url(self) -> str:
+        """As SQLAlchemy takes it."""
+        return f"sqlite:///{self.database}"
+
+    @property
+    def objects(self) -> ObjectStore:
+        """Where artifacts are."""
+        return LocalStore(self.data_dir / "artifacts")
+
+    def keys(self, job_id: str) -> list[str]:
+        """Of all artifacts of the job."""
+        listed = obstore.list(self.objects, prefix=job_id, return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
+        return [meta["path"] for chunk in listed for meta in chunk]
 
     def kill_fork_server(self) -> bool:
         assert self.process is not None

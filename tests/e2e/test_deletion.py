@@ -1,14 +1,19 @@
 """A deleted job leaves nothing behind, however its process behaves."""
 
-import sqlite3
 import time
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 
 import psutil
 import pytest
+from sqlalchemy import create_engine, func, select
+from sqlalchemy.pool import NullPool
 
+from heimdall.store.tables import metadata, points, series, training_jobs
 from tests.e2e.service import RunningService, wait_until
 from tests.e2e.small_jobs import slow
+
+JOB_COLUMNS = {"job_id", "training_job_id"}
+pytestmark = pytest.mark.team
 
 
 @pytest.mark.parametrize("is_deaf", [False, True], ids=["listening", "deaf"])
@@ -34,19 +39,12 @@ def test_a_running_job_is_deleted_within_fifteen_seconds(
 
 def rows_of(service: RunningService, job_id: str) -> int:
     """Rows that name the job, in all tables, and the points of its series."""
-    with closing(sqlite3.connect(service.database)) as database:
-        tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        count = 0
-        for table in tables:
-            columns = [row[1] for row in database.execute("SELECT * FROM pragma_table_info(?)", [table])]
-            own = [name for name in columns if name in {"job_id", "training_job_id"}]
-            names = own or (["id"] if table == "training_jobs" else [])
-            for name in names:
-                statement = f'SELECT count(*) FROM "{table}" WHERE "{name}" = ?'  # noqa: S608 - names of our own schema
-                count += database.execute(statement, [job_id]).fetchone()[0]
-        orphans = "SELECT count(*) FROM points WHERE series_id NOT IN (SELECT id FROM series)"
-        return count + database.execute(orphans).fetchone()[0]
+    naming = [column for table in metadata.sorted_tables for column in table.c if column.name in JOB_COLUMNS]
+    orphans = select(func.count()).where(points.c.series_id.not_in(select(series.c.id)))
+    counts = [select(func.count()).where(column == job_id) for column in (training_jobs.c.id, *naming)]
+    with create_engine(service.database_url, poolclass=NullPool).connect() as database:
+        return sum(database.execute(count).scalar_one() for count in (*counts, orphans))
 
 
 def files_of(service: RunningService, job_id: str) -> list[str]:
-    return [str(path) for path in service.data_dir.rglob("*") if job_id in path.name]
+    return [*service.keys(job_id), *(str(path) for path in service.data_dir.rglob("*") if job_id in path.name)]

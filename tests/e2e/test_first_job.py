@@ -3,7 +3,11 @@
 import json
 import subprocess
 
+import pytest
+
 from tests.e2e.service import RunningService
+
+pytestmark = pytest.mark.team
 
 CREATE = (
     "curl -sS -X POST http://localhost:8001/api/v1/training/jobs -H 'Content-Type: application/json' "

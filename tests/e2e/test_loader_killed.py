@@ -1,8 +1,11 @@
 """A data loader process is part of its job: killing it costs the job time, nothing else."""
 
 import psutil
+import pytest
 
 from tests.e2e.service import RunningService, wait_until
+
+pytestmark = pytest.mark.team
 
 
 def test_a_killed_loader_process_restarts_the_attempt(shared_service: RunningService) -> None:

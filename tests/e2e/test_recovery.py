@@ -4,23 +4,28 @@ import os
 import signal
 from pathlib import Path
 
+import obstore
 import psutil
 import pytest
 
 from tests.e2e.service import RunningService, wait_until
 from tests.e2e.small_jobs import slow, small, without_times
 
+pytestmark = pytest.mark.team
 
-def flip_bit(path: Path) -> None:
-    content = bytearray(path.read_bytes())
+
+def damage(service: RunningService, key: str, how: str) -> None:
+    content = bytearray(obstore.get(service.objects, key).bytes())
     content[len(content) // 2] ^= 1
-    path.write_bytes(bytes(content))
+    obstore.delete(service.objects, key)
+    if how != "missing":
+        obstore.put(service.objects, key, bytes(content if how == "flipped" else content[:-1]))
 
 
-def files(service: RunningService, job_id: str, name: str) -> list[Path]:
-    """The files of that name, oldest epoch first."""
-    found = (service.data_dir / "artifacts" / job_id).glob(f"a*/e*/{name}")
-    return sorted(found, key=lambda path: int(path.parent.name[1:]))
+def keys(service: RunningService, job_id: str, name: str) -> dict[int, str]:
+    """The files of that name, by epoch."""
+    found = [Path(key) for key in service.keys(job_id)]
+    return {int(key.parent.name[1:]): str(key) for key in found if key.name == name}
 
 
 def rows(service: RunningService, job_id: str, attempt: int | None = None) -> list[dict[str, object]]:
@@ -90,7 +95,7 @@ def test_recovery_passes_over_a_damaged_checkpoint_and_the_curve_is_the_weights(
     shared_service.wait_job(job_id, lambda job: job["current_epoch"] >= 2, what="two epochs")
     with shared_service.frozen(job_id) as pid:
         epoch = shared_service.job(job_id)["current_epoch"]
-        flip_bit(next(path for path in files(shared_service, job_id, "last.pth") if path.parent.name == f"e{epoch}"))
+        damage(shared_service, keys(shared_service, job_id, "last.pth")[epoch], "flipped")
         before = rows(shared_service, job_id)
         os.kill(pid, signal.SIGKILL)
     job = shared_service.wait_ended(job_id)
@@ -106,17 +111,17 @@ def test_recovery_passes_over_a_damaged_checkpoint_and_the_curve_is_the_weights(
     assert series["train_loss"] == 5 * job["train_samples"] // 2
 
 
-@pytest.mark.parametrize("damage", ["flipped", "missing"])
+@pytest.mark.parametrize("how", ["flipped", "cut short", "missing"])
 def test_a_damaged_pause_checkpoint_is_refused_and_the_one_before_goes_on(
-    shared_service: RunningService, dataset_id: str, damage: str
+    shared_service: RunningService, dataset_id: str, how: str
 ) -> None:
     job_id = shared_service.submit(small(dataset_id, epochs=6))
     shared_service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch")
     with shared_service.frozen(job_id):
         shared_service.act(job_id, "pause")
     epoch = shared_service.wait_job(job_id, lambda job: job["status"] == "paused", what="it pauses")["current_epoch"]
-    (path,) = files(shared_service, job_id, "pause_checkpoint.pth")
-    flip_bit(path) if damage == "flipped" else path.unlink()
+    (key,) = keys(shared_service, job_id, "pause_checkpoint.pth").values()
+    damage(shared_service, key, how)
 
     refused = shared_service.api.post(f"/jobs/{job_id}/resume")
     assert refused.status_code == 409

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.service import RunningService, free_port
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "test_pause_resume.py"
@@ -14,6 +16,7 @@ def walk(url: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
 
 
+@pytest.mark.team
 def test_every_promise_holds_on_a_running_service(shared_service: RunningService) -> None:
     walked = walk(shared_service.url)
     assert walked.returncode == 0, walked.stdout + walked.stderr

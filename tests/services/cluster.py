@@ -1,32 +1,37 @@
 """Real API processes and workers on this machine, over PostgreSQL and RabbitMQ, to start, kill and ask."""
 
 import os
-import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from uuid import uuid4
 
 import httpx2
 import psutil
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from tests.e2e.service import HEIMDALL, RunningService, wait_until
-
-POSTGRES = "root@127.0.0.1"
-RABBITMQ = ("127.0.0.1", 5672)
+from tests.services.postgres import SHARED
+from tests.services.rabbitmq import SharedRabbit
 
 
 class Process:
-    """One `heimdall serve` or `heimdall worker`; its output goes to `{data_dir}.log`."""
+    """One `heimdall serve` or `heimdall worker`; its output goes to `{data_dir}.log`.
 
-    def __init__(self, arguments: list[str], data_dir: Path, environment: Mapping[str, str]) -> None:
+    `inside` is a command that runs it, such as `ip netns exec NAME`.
+    """
+
+    def __init__(
+        self, arguments: list[str], data_dir: Path, environment: Mapping[str, str], inside: Sequence[str] = ()
+    ) -> None:
         self.data_dir = data_dir
         self.log = data_dir.with_suffix(".log")
-        self._arguments = [*arguments, "--data-dir", str(data_dir)]
+        self._command = [*inside, str(HEIMDALL), *arguments, "--data-dir", str(data_dir)]
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -39,7 +44,7 @@ class Process:
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [HEIMDALL, *self._arguments], stdout=log, stderr=log, env=self._environment, cwd=self.data_dir
+                self._command, stdout=log, stderr=log, env=self._environment, cwd=self.data_dir, start_new_session=True
             )
 
     def check(self) -> None:
@@ -89,38 +94,54 @@ class Api(RunningService):
 
 
 class Cluster:
-    """API processes and workers with a database and a virtual host of their own."""
+    """API processes and workers with a database and, where there is a broker, a virtual host of their own.
+
+    `environment` adds settings, such as those of an S3 server; files are in a folder otherwise. `postgres` is
+    user@host:port of a server that lets it in.
+    """
 
     def __init__(
-        self, folder: Path, *, broker: tuple[str, int] | None = RABBITMQ, apis: int = 2, workers: int = 2
+        self,
+        folder: Path,
+        *,
+        broker: SharedRabbit | None = None,
+        postgres: str = SHARED,
+        environment: Mapping[str, str] | None = None,
+        apis: int = 2,
+        workers: int = 2,
     ) -> None:
         self.name = f"heimdall_{uuid4().hex[:12]}"
         self.folder = folder
-        self.has_broker = broker is not None
-        self.database_url = f"postgresql://{POSTGRES}/{self.name}"
-        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("HEIMDALL_")} | {
+        self._broker = broker
+        self._postgres = postgres
+        self.broker_url = broker.add_vhost() if broker else ""
+        self.database_url = f"postgresql://{postgres}/{self.name}"
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("HEIMDALL_")},
             "HEIMDALL_DATABASE_URL": self.database_url,
+            "HEIMDALL_BROKER_URL": self.broker_url,
             "HEIMDALL_ARTIFACTS_URL": (folder / "artifacts").as_uri(),
+            **(environment or {}),
         }
-        if broker is not None:
-            host, port = broker
-            self.environment["HEIMDALL_BROKER_URL"] = f"amqp://guest:guest@{host}:{port}/{self.name}"
         self.apis = [Api(folder / f"api{number}", self.environment) for number in range(apis)]
         self.workers = [Process(["worker"], folder / f"worker{number}", self.environment) for number in range(workers)]
 
     def start(self) -> "Cluster":
-        self._make_homes()
+        self._sql(f"CREATE DATABASE {self.name}")
         for process in [*(api.serve for api in self.apis), *self.workers]:
             process.start()
         for api in self.apis:
             wait_until(api.answers, seconds=60, what="the API process is ready")
-        wait_until(self._are_warm, seconds=90, what="the workers have announced themselves")
+        self.wait_for_workers(len(self.workers))
         return self
 
-    def _are_warm(self) -> bool:
-        for worker in self.workers:
-            worker.check()
-        return len(self.apis[0].api.get("/workers").json()) == len(self.workers)
+    def wait_for_workers(self, number: int) -> None:
+        def are_there() -> bool:
+            for worker in self.workers:
+                worker.check()
+            return len(self.apis[0].api.get("/workers").json()) == number
+
+        wait_until(are_there, seconds=90, what=f"{number} workers have announced themselves")
 
     def close(self) -> list[int]:
         """Stop everything; the exit codes of all processes."""
@@ -128,48 +149,42 @@ class Cluster:
         codes = [process.stop() for process in processes]
         for api in self.apis:
             api.api.close()
-        self._remove_homes()
+        self._sql(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
+        if self._broker is not None:
+            self._broker.delete_vhost(self.broker_url)
         return codes
 
-    def _make_homes(self) -> None:
-        _sql(f"CREATE DATABASE {self.name}")
-        if self.has_broker:
-            rabbitmqctl("add_vhost", self.name)
-            rabbitmqctl("set_permissions", "-p", self.name, "guest", ".*", ".*", ".*")
-
-    def _remove_homes(self) -> None:
-        _sql(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
-        if self.has_broker:
-            rabbitmqctl("delete_vhost", self.name)
+    def _sql(self, statement: str) -> None:
+        engine = create_engine(
+            f"postgresql+psycopg://{self._postgres}/postgres", poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
+        with engine.connect() as connection:
+            connection.execute(text(statement))
 
 
-def missing_services() -> list[str]:
-    """Names of what the tests of this folder need and this machine lacks."""
-    missing: list[str] = []
-    try:
-        _sql("SELECT 1")
-    except OperationalError:
-        missing.append("postgres")
-    if not _has_rabbitmq():
-        missing.append("rabbitmq")
-    return missing
+def main() -> None:
+    """Two API processes and two workers with a fresh database, until Ctrl-C."""
+    told = threading.Event()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        told.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    with tempfile.TemporaryDirectory(prefix="heimdall-cluster-") as folder:
+        cluster = Cluster(Path(folder), broker=SharedRabbit())
+        try:
+            cluster.start()
+            for api in cluster.apis:
+                print(f"API      {api.url}")
+            for worker in cluster.workers:
+                print(f"worker   process {worker.pid}, output in {worker.log}")
+            print(f"database {cluster.database_url}\nbroker   {cluster.broker_url}")
+            print("Ctrl-C stops all and removes it.", flush=True)
+            told.wait()
+        finally:
+            cluster.close()
 
 
-def _has_rabbitmq() -> bool:
-    """Virtual hosts are made by its own tool, which root may call."""
-    if shutil.which("rabbitmqctl") is None or os.geteuid() != 0:
-        return False
-    return subprocess.run(["rabbitmqctl", "-q", "status"], capture_output=True, check=False).returncode == 0
-
-
-def rabbitmqctl(*words: str) -> None:
-    done = subprocess.run(["rabbitmqctl", "-q", *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _sql(statement: str) -> None:
-    engine = create_engine(
-        f"postgresql+psycopg://{POSTGRES}/postgres", poolclass=NullPool, isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(text(statement))
+if __name__ == "__main__":
+    main()

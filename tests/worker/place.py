@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +46,9 @@ class Place:
     pace: dict[str, Any] = field(default_factory=lambda: dict(PACE))
     dataset_gate: str | None = None
 
-    def submit(self, *, kind: str = "descent", priority: int = 0, max_restarts: int = 3, **config: Any) -> Job:
+    def submit(
+        self, *, kind: str = "descent", priority: int = 0, max_restarts: int = 3, gpus: int = 0, **config: Any
+    ) -> Job:
         new = NewJob(
             id=str(uuid4()),
             job_name="test",
@@ -55,21 +57,30 @@ class Place:
             total_epochs=config.get("epochs", 4),
             priority=priority,
             max_restarts=max_restarts,
+            gpus=gpus,
         )
         job, _ = self.stores.jobs.create(new)
-        self.dispatch(job.id)
-        return self.stores.jobs.get(job.id)
+        return self.dispatch(job.id)
 
-    def dispatch(self, job_id: str) -> None:
+    def dispatch(self, job_id: str) -> Job:
         task_id = str(uuid4())
         if self.stores.jobs.dispatch(job_id, task_id):
             self.wake.send(job_id, task_id)
+        return self.stores.jobs.get(job_id)
 
-    def loop(self, *, slots: int = 1, name: str = "worker", patience: Patience = FAST) -> SlotsLoop:
+    def loop(
+        self,
+        *,
+        slots: int = 1,
+        name: str = "worker",
+        patience: Patience = FAST,
+        devices: Sequence[str] = (),
+        is_only_worker: bool = False,
+    ) -> SlotsLoop:
         return SlotsLoop(
             stores=self.stores,
             wake=self.wake,
-            worker=WorkerInfo(name=name, host="here", slots=slots),
+            worker=WorkerInfo(name=name, host="here", slots=slots, devices=list(devices)),
             fork_server=KeptServer(self.server),
             entry="tests.worker.entry:run_job",
             data_dir=self.data_dir,
@@ -77,6 +88,7 @@ class Place:
             job_env={"TEST_DATABASE_URL": self.url},
             payload={"pace": self.pace, "dataset_gate": self.dataset_gate},
             patience=patience,
+            is_only_worker=is_only_worker,
         )
 
     @contextmanager

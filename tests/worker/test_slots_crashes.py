@@ -4,10 +4,14 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from heimdall.domain.job import Reason, Status
+from tests.services_here import skip_without
 from tests.worker.place import Gate, Place, wait_until
 
 
@@ -105,6 +109,40 @@ def test_restarts_without_progress_come_to_an_end(place: Place, gate: Gate) -> N
     ] * 2
     assert job.warnings == [f"Attempt 1 was lost ({cause}); it starts again."]
     assert cause in (job.error_message or "")
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A memory cgroup of 100 MB of its own, below that of this process (version 1 or 2)."""
+    memberships = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    parents = {
+        controllers: Path("/sys/fs/cgroup", controllers, path.lstrip("/")) for _, controllers, path in memberships
+    }
+    is_first_version = "memory" in parents
+    folder = parents["memory" if is_first_version else ""] / f"heimdall-test-{uuid4().hex}"
+    try:
+        folder.mkdir()
+        limit = folder / ("memory.limit_in_bytes" if is_first_version else "memory.max")
+        limit.write_text(str(100_000_000))
+    except OSError as error:
+        skip_without("cgroup", error)
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text())
+    folder.rmdir()
+
+
+def test_a_job_that_the_kernel_ends_for_memory_is_not_tried_again(place: Place, gate: Gate, cgroup: Path) -> None:
+    with place.working() as loop:
+        job = place.submit(mishap="much_memory", gate=gate.path)
+        gate.open(1)
+        gate.wait_for(2)
+        (cgroup / "cgroup.procs").write_text(str(loop.pids[job.id]))
+        gate.open(2)
+        job = place.wait(job)
+        after = place.wait(place.submit(epochs=1))
+    message = "The machine ran out of memory and ended the job; use a smaller batch size or model."
+    assert (job.status, job.reason, job.error_message) == (Status.FAILED, Reason.OUT_OF_MEMORY, message)
+    assert (job.attempt, after.status) == (1, Status.COMPLETED)
 
 
 def final_state(place: Place, job_id: str) -> object:

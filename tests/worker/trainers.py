@@ -24,6 +24,7 @@ from heimdall.domain.errors import InvalidConfigError, InvalidInputError
 from heimdall.domain.ports import Stores
 from heimdall.sdk import EpochReport, StopTraining, TrainerSpec, TrainingContext
 from heimdall.worker.context import Parts, WorkerContext
+from tests.worker import paired_spec
 
 Mishap = Literal[
     "none",
@@ -32,6 +33,7 @@ Mishap = Literal[
     "exit",
     "segfault",
     "memory",
+    "much_memory",
     "deaf",
     "print",
     "stop_itself",
@@ -41,6 +43,7 @@ Mishap = Literal[
     "withdraw_late",
     "cancel_late",
     "undeletable",
+    "print_gpus",
 ]
 
 NUM_BATCHES = 5
@@ -60,6 +63,8 @@ class DescentConfig(BaseModel):
     keep_every: int = 0
     stop_after: int | None = None  # stops early
     needs_dataset: bool = False
+    accelerator: Literal["auto", "gpu", "cpu"] = "cpu"
+    devices: int = 1
 
 
 class Descent:
@@ -195,6 +200,12 @@ def exhaust_memory(context: TrainingContext) -> None:
     np.ones(1 << 30)
 
 
+def use_much_memory(context: TrainingContext) -> None:
+    """A gigabyte at most: whoever starts this must have bounded it below that."""
+    held = [np.ones(1 << 20) for _ in range(128)]
+    raise AssertionError(f"nobody ended it with {len(held)} blocks")
+
+
 def be_deaf(context: TrainingContext) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Event().wait()
@@ -265,6 +276,10 @@ def undeletable(context: TrainingContext) -> None:
     parts.artifacts.delete = refuse_twice
 
 
+def print_gpus(context: TrainingContext) -> None:
+    print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"))  # noqa: T201
+
+
 def worker_parts(context: TrainingContext) -> Parts:
     assert isinstance(context, WorkerContext)
     return context._parts
@@ -285,6 +300,7 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
     "exit": exit_at_once,
     "segfault": read_address_zero,
     "memory": exhaust_memory,
+    "much_memory": use_much_memory,
     "deaf": be_deaf,
     "print": print_much,
     "stop_itself": stop_itself,
@@ -294,6 +310,7 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
     "withdraw_late": withdraw_late,
     "cancel_late": cancel_late,
     "undeletable": undeletable,
+    "print_gpus": print_gpus,
 }
 
 
@@ -337,6 +354,7 @@ SPECS: dict[str, TrainerSpec] = {
         makes_dataset=True,
         total_epochs=lambda config: 0,
     ),
+    "paired": paired_spec.SPEC,
 }
 
 

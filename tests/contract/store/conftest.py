@@ -1,6 +1,5 @@
 """The databases under test: a SQLite file and a PostgreSQL database, each empty for every test."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,9 +14,9 @@ from sqlalchemy.pool import NullPool
 from heimdall.domain.ports import Stores
 from heimdall.store import Database, open_database, open_stores, prepare
 from heimdall.store.tables import metadata
+from tests.services_here import skip_without
 
 SERVER = "postgresql+psycopg://root@127.0.0.1/postgres"
-REQUIRED = os.environ.get("HEIMDALL_TEST_REQUIRE", "").split(",")
 
 
 class Clock:
@@ -49,9 +48,7 @@ def postgres_server() -> Iterator[str]:
         with server.connect() as connection:
             connection.execute(text(f"CREATE DATABASE {name}"))
     except OperationalError as error:
-        if "postgres" in REQUIRED:
-            raise
-        pytest.skip(f"no PostgreSQL here: {error}")
+        skip_without("postgres", error)
     yield f"postgresql://root@127.0.0.1/{name}"
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))

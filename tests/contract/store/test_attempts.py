@@ -39,6 +39,13 @@ def test_claims_go_by_priority_then_age_and_fit(stores: Stores) -> None:
     assert event.attempt == 1
 
 
+def test_a_job_that_can_run_nowhere_is_claimed_only_to_be_refused(stores: Stores) -> None:
+    fitting, waiting, impossible = (queued(stores, gpus=gpus, priority=gpus) for gpus in (0, 2, 3))
+    order = [stores.attempts.claim(WORKER, free_gpus=1, impossible_above=2) for _ in range(3)]
+    assert [job and job.id for job in order] == [impossible.id, fitting.id, None]
+    assert stores.jobs.get(waiting.id).status is Status.QUEUED
+
+
 def test_a_job_waits_for_its_back_off_unless_the_clock_was_set_back(stores: Stores, clock: Clock) -> None:
     job = running(stores, max_restarts=10)
     for _ in range(2):

@@ -12,7 +12,8 @@ from heimdall.domain.access import Role
 from heimdall.domain.attempt import Outcome
 from heimdall.domain.errors import ConflictError, DatabaseRefusedError
 from heimdall.domain.lifecycle import Action
-from heimdall.domain.ports import IdempotencyKey, Stores
+from heimdall.domain.ports import Stores
+from heimdall.domain.records import IdempotencyKey
 from heimdall.jobs.tokens import TokenService
 from heimdall.store import Database, copy_database, copying, open_database, open_stores, prepare
 from heimdall.store.tables import metadata

@@ -9,7 +9,8 @@ from heimdall.domain.dataset import DatasetResult, DatasetStatus
 from heimdall.domain.errors import ConflictError, DatasetNotFoundError, InvalidInputError, LeaseLostError
 from heimdall.domain.job import Phase, Status
 from heimdall.domain.lifecycle import Action
-from heimdall.domain.ports import IdempotencyKey, Stores
+from heimdall.domain.ports import Stores
+from heimdall.domain.records import IdempotencyKey
 from tests.contract.store.making import again, created, new_dataset, new_job, queued, running, token
 
 RESULT = DatasetResult(

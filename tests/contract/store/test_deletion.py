@@ -5,7 +5,8 @@ from sqlalchemy import func, select
 
 from heimdall.domain.attempt import Batch, SeriesPoints
 from heimdall.domain.errors import JobNotFoundError, LeaseLostError
-from heimdall.domain.ports import IdempotencyKey, JobFilter, Stores
+from heimdall.domain.ports import Stores
+from heimdall.domain.records import IdempotencyKey, JobFilter
 from heimdall.store import Database, deletion
 from heimdall.store.tables import metadata
 from tests.contract.store.making import (

@@ -11,7 +11,9 @@ from sqlalchemy.exc import DBAPIError
 
 from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
 from heimdall.store import Database, open_database, open_stores
+from heimdall.store import engine as engine_module
 from heimdall.store.tables import training_jobs
+from tests.contract.store.making import created
 
 
 @pytest.mark.parametrize(
@@ -114,3 +116,19 @@ def test_a_deadlock_is_tried_again(postgres_url: str) -> None:
 
 def test_describe_hides_the_password(database: Database) -> None:
     assert database.describe().startswith(("SQLite 3.", "PostgreSQL 1"))
+
+
+def test_a_writer_that_vanishes_within_a_transaction_does_not_keep_its_rows(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_module.POSTGRES_SESSION, "idle_in_transaction_session_timeout", "1s")
+    vanishing, living = open_database(postgres_url), open_database(postgres_url)
+    stores = open_stores(living)
+    job = created(stores)
+    with vanishing.writer.connect() as connection:
+        connection.execute(select(training_jobs.c.id).with_for_update())  # and no more is heard
+        assert stores.jobs.dispatch(job.id, "task")
+        with pytest.raises(DBAPIError, match="idle-in-transaction timeout"):
+            connection.execute(text("SELECT 1"))
+    vanishing.close()
+    living.close()

@@ -11,7 +11,8 @@ import pytest
 from heimdall.domain.errors import CheckpointDamagedError, ConflictError, InvalidInputError, JobNotFoundError
 from heimdall.domain.events import EventName
 from heimdall.domain.job import Job, Reason, Requested, Status
-from heimdall.domain.ports import IdempotencyKey, JobFilter, Stores
+from heimdall.domain.ports import Stores
+from heimdall.domain.records import IdempotencyKey, JobFilter
 from tests.contract.store.conftest import Clock
 from tests.contract.store.making import (
     PAUSE_CHECKPOINT,

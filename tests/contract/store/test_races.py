@@ -14,7 +14,8 @@ from heimdall.domain.errors import ConflictError, InvalidInputError, RequestChan
 from heimdall.domain.events import EventName
 from heimdall.domain.job import Job, Requested, Status
 from heimdall.domain.lifecycle import Action
-from heimdall.domain.ports import IdempotencyKey, Stores
+from heimdall.domain.ports import Stores
+from heimdall.domain.records import IdempotencyKey
 from heimdall.store import open_database, open_stores
 from tests.contract.store.making import (
     claimed,

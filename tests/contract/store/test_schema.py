@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from heimdall.domain.errors import DatabaseOutdatedError, DatabaseRefusedError
-from heimdall.domain.ports import JobFilter
+from heimdall.domain.records import JobFilter
 from heimdall.store import open_database, open_stores, prepare
 from heimdall.store.schema import OURS, REVISION, Migrations
 from heimdall.store.tables import metadata

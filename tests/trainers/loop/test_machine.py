@@ -17,7 +17,7 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine
     [
         (ToyConfig(accelerator="gpu"), "no GPU"),
         (ToyConfig(precision="16", accelerator="auto"), '"16" needs a GPU'),
-        (ToyConfig(devices=2), "devices"),
+        (ToyConfig(devices=10_000), "devices: 10000 are asked for"),
     ],
 )
 def test_what_the_machine_cannot_do_is_refused_with_the_fields_name(config: ToyConfig, message: str) -> None:

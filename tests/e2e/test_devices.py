@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.chaos.record import Record, assert_same_files, assert_whole_log, record
 from tests.e2e.service import RunningService
-from tests.e2e.small_jobs import slow
+from tests.e2e.small_jobs import slow, small
 from tests.e2e.test_verify import verify
+from tests.services.team import TeamService
 
 CONFIG: dict[str, Any] = {"devices": 2, "accelerator": "cpu", "epochs": 5}
 
@@ -73,3 +75,20 @@ def assert_nothing_left(job_id: str) -> None:
     """No process shows the job in its title."""
     titles = [" ".join(process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"])]
     assert [title for title in titles if title.startswith("heimdall ") and job_id in title] == []
+
+
+@pytest.mark.team
+def test_a_job_for_more_gpus_than_anyone_has_is_refused_where_none_can_come_and_waits_where_one_may(
+    shared_service: RunningService, dataset_id: str
+) -> None:
+    job_id = shared_service.submit(small(dataset_id), resources={"gpus": 1000})
+    if isinstance(shared_service, TeamService):
+        job = shared_service.wait_job(job_id, lambda job: bool(job["warnings"]), what="it is warned")
+        assert job["status"] == "queued"
+        assert job["warnings"] == ["The job waits: no live worker has the 1000 GPU(s) it needs."]
+        assert [event["event"] for event in shared_service.events(job_id)].count("training:warning") == 1
+        shared_service.act(job_id, "cancel")
+    else:
+        job = shared_service.wait_ended(job_id)
+        assert (job["status"], job["reason"], job["warnings"]) == ("failed", "invalid_config", [])
+        assert "needs 1000 GPU(s)" in job["error_message"]

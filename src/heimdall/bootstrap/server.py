@@ -38,7 +38,11 @@ class Background:
 
     def __init__(self, installation: Installation, slots: SlotsLoop | None) -> None:
         self.slots = slots
-        self._recovery = Recovery(installation.stores, installation.jobs.dispatch)
+        self._recovery = Recovery(
+            installation.stores,
+            installation.jobs.dispatch,
+            warns_of_missing_gpus=installation.settings.has_shared_database,
+        )
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery")]
         if slots is not None:

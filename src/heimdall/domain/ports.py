@@ -101,6 +101,10 @@ class JobStore(Protocol):
 
     def pending_ids(self) -> list[str]: ...
 
+    def warn_of_missing_gpus(self) -> None:
+        """Tell each queued job that needs more GPUs than any live worker has, in its warnings, once."""
+        ...
+
     def pulses(self) -> list[Pulse]:
         """All running jobs, for recovery."""
         ...

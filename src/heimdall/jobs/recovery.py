@@ -34,6 +34,7 @@ class Recovery:
         stores: Stores,
         dispatch: Callable[[str], Job],
         *,
+        warns_of_missing_gpus: bool = False,
         lease_seconds: float = 15.0,
         gap_seconds: float = 2.0,
         look_seconds: float = 1.0,
@@ -41,6 +42,7 @@ class Recovery:
     ) -> None:
         self._stores = stores
         self._dispatch = dispatch
+        self._warns_of_missing_gpus = warns_of_missing_gpus  # elsewhere such jobs are refused: no worker can come
         self._lease_seconds = lease_seconds
         self._gap_seconds = gap_seconds
         self._look_seconds = look_seconds
@@ -59,7 +61,7 @@ class Recovery:
                 logger.exception("Recovery failed once and goes on")
 
     def look(self) -> None:
-        """Finish deletions that a crash cut short, hand out pending jobs, then judge the running ones."""
+        """Finish deletions that a crash cut short, hand out pending jobs, warn queued ones, judge the running ones."""
         begun = self._clock()
         if self._last_look is None or begun - self._last_look > self._gap_seconds:
             self._start_over(begun)
@@ -70,6 +72,8 @@ class Recovery:
             for job_id in self._stores.jobs.pending_ids():
                 if self._dispatch(job_id).status is Status.PENDING:
                     break  # the broker is away: the others would stay too
+            if self._warns_of_missing_gpus:
+                self._stores.jobs.warn_of_missing_gpus()
             self._judge()
         except UnavailableError as error:
             if not self._is_away:

@@ -18,6 +18,7 @@ from heimdall.store.endings import end_attempt, lose_attempt
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import PAUSE_CHECKPOINT, checkpoint_of, drop_artifact, upsert
 from heimdall.store.tables import attempts, checkpoints, training_jobs, workers
+from heimdall.store.vanished import end_vanished
 
 LONGEST_BACK_OFF = timedelta(seconds=60)  # one further ahead says that the clock was set back: it is ignored
 
@@ -145,6 +146,7 @@ class SqlAttemptStore:
         cause: str,
         log_lines: Sequence[Mapping[str, Any]] = (),
     ) -> Job | None:
+        end_vanished(connection)
         try:
             job = _lock_leased(connection, job_id, token)
         except LeaseLostError:

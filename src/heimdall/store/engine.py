@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
 from heimdall.domain.events import Event
 from heimdall.store.columns import to_json
+from heimdall.store.vanished import SESSION
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,16 +44,7 @@ POSTGRES_ARGUMENTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# A machine that vanishes in the middle of a transaction would keep its job's row locked for as long as the server's
-# system waits for it, two hours on Linux, and nobody else could take the job over.
-VANISHED_SECONDS = 10
-POSTGRES_SESSION = {
-    "lock_timeout": f"{BUSY_TIMEOUT_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{VANISHED_SECONDS}s",
-    "tcp_keepalives_idle": 5,
-    "tcp_keepalives_interval": 2,
-    "tcp_keepalives_count": 3,
-}
+POSTGRES_SESSION = {"lock_timeout": f"{BUSY_TIMEOUT_SECONDS}s", **SESSION}
 
 
 def utc_now() -> datetime:

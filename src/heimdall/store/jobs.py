@@ -224,6 +224,21 @@ class SqlJobStore:
         )
         return [Pulse(**row) for row in connection.execute(statement).mappings()]
 
+    @writes
+    def warn_of_missing_gpus(self, connection: Connection) -> None:
+        now = self.database.now()
+        devices = connection.execute(select(workers.c.devices).where(workers.c.seen_at >= now - WORKER_SILENCE))
+        most = max((len(names) for names in devices.scalars()), default=0)
+        waits = (jobs.status == Status.QUEUED) & (jobs.gpus > most)
+        for row in connection.execute(select(jobs.id, jobs.gpus, jobs.warnings).where(waits)).all():
+            line = f"The job waits: no live worker has the {row.gpus} GPU(s) it needs."
+            if line in row.warnings:
+                continue
+            job = lock_job(connection, row.id)
+            if job.status is Status.QUEUED:
+                warnings, events = warn(job.warnings, [line])
+                change_job(connection, job, {"warnings": warnings}, events, now)
+
     @reads
     def counts(self, connection: Connection) -> dict[str, int]:
         rows = connection.execute(select(jobs.status, func.count()).group_by(jobs.status))

@@ -1,19 +1,24 @@
 """Opening a database: which addresses, which settings, and what its failures look like."""
 
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import psycopg
 import pytest
+from psycopg import Cursor
 from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
 from heimdall.store import Database, open_database, open_stores
 from heimdall.store import engine as engine_module
+from heimdall.store import vanished as vanished_module
 from heimdall.store.tables import training_jobs
-from tests.contract.store.making import created
+from tests.contract.store.making import created, running, token
 
 
 @pytest.mark.parametrize(
@@ -131,4 +136,33 @@ def test_a_writer_that_vanishes_within_a_transaction_does_not_keep_its_rows(
         with pytest.raises(DBAPIError, match="idle-in-transaction timeout"):
             connection.execute(text("SELECT 1"))
     vanishing.close()
+    living.close()
+
+
+def after_a_statement(cursor: Cursor) -> None:
+    cursor.execute("SELECT 1")
+
+
+def after_many_statements_at_once(cursor: Cursor) -> None:
+    cursor.executemany("INSERT INTO deletions VALUES (%s)", [("one",), ("two",)])
+
+
+def within_a_copy(cursor: Cursor) -> None:
+    cursor.copy("COPY deletions FROM STDIN").__enter__()
+
+
+@pytest.mark.parametrize("vanish", [after_a_statement, after_many_statements_at_once, within_a_copy])
+def test_a_job_whose_worker_vanished_anywhere_is_taken_over_at_once(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, vanish: Callable[[Cursor], None]
+) -> None:
+    monkeypatch.setattr(vanished_module, "VANISHED_SECONDS", 0)
+    stores = open_stores(living := open_database(postgres_url))
+    job = running(stores)
+    with psycopg.connect(postgres_url) as vanishing:  # the server does not know yet that nobody is there
+        vanishing.execute("SELECT id FROM training_jobs FOR UPDATE")
+        vanish(vanishing.cursor())
+        begun = time.monotonic()
+        assert stores.attempts.lose(job.id, token(job), heartbeat=None, cause="silent")
+        assert time.monotonic() - begun < engine_module.BUSY_TIMEOUT_SECONDS / 2
+        vanishing.close()
     living.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from heimdall.domain.attempt import WorkerInfo
 from heimdall.domain.errors import CheckpointDamagedError, ConflictError, InvalidInputError, JobNotFoundError
 from heimdall.domain.events import EventName
 from heimdall.domain.job import Job, Reason, Requested, Status
@@ -289,3 +290,16 @@ def test_counts_and_changed_jobs(stores: Stores, clock: Clock) -> None:
     assert stores.history.changed_jobs(clock()) == {job.id: 2}
     assert set(stores.history.changed_jobs(old.updated_at)) == {job.id, old.id}
     assert stores.history.event_seqs([job.id, "gone"]) == {job.id: 2}
+
+
+def test_who_needs_more_gpus_than_any_live_worker_has_is_told_once(stores: Stores, clock: Clock) -> None:
+    jobs = [queued(stores, gpus=number) for number in (0, 1, 2)]
+    stores.attempts.announce(WorkerInfo(name="w", host="h", slots=1, devices=["cuda:0"]))
+    for _ in range(2):
+        stores.jobs.warn_of_missing_gpus()
+    warned = [stores.jobs.get(job.id).warnings for job in jobs]
+    assert warned == [[], [], ["The job waits: no live worker has the 2 GPU(s) it needs."]]
+    assert names(stores, jobs[2]).count(EventName.WARNING) == 1
+    clock.advance(seconds=60)
+    stores.jobs.warn_of_missing_gpus()
+    assert [len(stores.jobs.get(job.id).warnings) for job in jobs] == [0, 1, 1]

@@ -1,14 +1,13 @@
 """The slots loop of this machine: its fork server, its devices, and what its jobs are told."""
 
-import shutil
 import socket
-import subprocess
 import sys
 
 from heimdall.bootstrap.installation import Installation
 from heimdall.domain.attempt import WorkerInfo
 from heimdall.sdk.registry import specs
 from heimdall.settings import Settings
+from heimdall.worker import gpus
 from heimdall.worker.processes import ForkServer, ProcessServer, SpawnServer
 from heimdall.worker.slots import SlotsLoop
 
@@ -22,7 +21,7 @@ def open_slots(installation: Installation, name: str) -> SlotsLoop:
     settings = installation.settings
     server = _process_server(has_broker=settings.broker_url is not None)
     host = socket.gethostname()
-    devices = gpus() if settings.gpus is None else settings.gpus
+    devices = gpus.names() if settings.gpus is None else settings.gpus
     slots = SlotsLoop(
         stores=installation.stores,
         wake=installation.wake,
@@ -56,13 +55,3 @@ def job_environment(settings: Settings) -> dict[str, str]:
         "HEIMDALL_ADMIN_TOKEN": "",  # a job does not call the service
         "HEIMDALL_TOKEN": "",
     }
-
-
-def gpus() -> list[str]:
-    """Identifiers of this machine's GPUs as `CUDA_VISIBLE_DEVICES` takes them. Asks the driver, not CUDA."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    command = [program, "--query-gpu=uuid", "--format=csv,noheader"]
-    listed = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
-    return listed.stdout.split() if listed.returncode == 0 else []

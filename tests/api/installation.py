@@ -53,7 +53,7 @@ def open_installation(
     wake = InProcessWake()
     signal = DataVersionSignal(file)
     artifacts = LocalArtifacts(folder / "artifacts", cache=folder / "cache")
-    jobs = JobService(stores, wake, artifacts, delete_patience_seconds=0.3, sweep_seconds=0.01)
+    jobs = JobService(stores, wake, artifacts, delete_patience_seconds=0.3)
     tokens = TokenService(stores.tokens, admin_secret=admin_secret)
     services = ApiServices(
         jobs=jobs,

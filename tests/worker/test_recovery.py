@@ -95,20 +95,3 @@ def test_pending_jobs_go_out(place: Place, watch: Watch) -> None:
     assert status(place, job) is Status.PENDING
     watch.look_for(1)
     assert status(place, job) is Status.QUEUED
-
-
-def test_a_deletion_cut_short_is_finished_at_the_first_look(
-    place: Place, watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    job = place.submit()
-
-    def crash(*_: object) -> bool:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr("heimdall.store.jobs.delete_slice", crash)
-        with pytest.raises(KeyboardInterrupt):
-            place.stores.jobs.delete(job.id)
-    assert place.stores.history.events(job.id)
-    watch.look_for(1)
-    assert not place.stores.history.events(job.id)

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 from typing import Annotated, Any
 
@@ -164,11 +163,7 @@ def presented_secret(scope: Scope) -> str | None:
     for name in _subprotocols(scope):
         if name.startswith(SUBPROTOCOL):
             return name.removeprefix(SUBPROTOCOL)
-    try:
-        cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return None
-    return cookie.value if cookie else None
+    return HTTPConnection(scope).cookies.get(COOKIE)  # whatever other services of this host have put beside it
 
 
 def refused_login(scope: Scope, failures: RateLimit, *, is_given: bool) -> Response:

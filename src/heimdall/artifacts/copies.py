@@ -6,17 +6,18 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-HELD_FOLDERS = 4
+NUM_HELD = 4  # files, and as many folders
 STALE_SECONDS = 24 * 3600.0
 
 
 class LocalCopies:
     """Files and folders under names that tell their content, shared by the processes of a machine.
 
-    Above `max_bytes` in all, those used longest ago go, but never a folder that is among the last few some living
-    process has opened: training reads it through a memory map, and its loader processes open it again.
+    Above `max_bytes` in all, those used longest ago go, but none that is among the last few some living process has
+    opened: training reads a folder through a memory map, and its loader processes open it again.
     """
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
@@ -27,15 +28,19 @@ class LocalCopies:
         for folder in (self.staging, self._files, self._folders, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
         self._max_bytes = max_bytes
-        self._held: dict[str, int] = {}  # descriptors of locked files, the folder opened last at the end
+        # Descriptors of locked files, of what was opened last at the end.
+        self._held_files: dict[str, int] = {}
+        self._held_folders: dict[str, int] = {}
         self._sweep()
 
     def file(self, name: str, make: Callable[[Path], None], *, is_intact: Callable[[Path], bool]) -> Path:
         """The copy called `name`; `make` writes it to the path it is given when there is none, or a damaged one."""
         copy = self._files / name
-        if copy.is_file() and is_intact(copy):
-            os.utime(copy)
-            return copy
+        self._hold(name, self._held_files)
+        with suppress(FileNotFoundError):
+            if is_intact(copy):
+                os.utime(copy)
+                return copy
         with tempfile.TemporaryDirectory(dir=self.staging) as staged:
             make(Path(staged) / name)
             (Path(staged) / name).rename(copy)
@@ -45,7 +50,7 @@ class LocalCopies:
     def folder(self, name: str, make: Callable[[Path], None]) -> Path:
         """The folder called `name`; `make` fills the empty folder it is given when there is none."""
         folder = self._folders / name
-        self._hold(name)
+        self._hold(name, self._held_folders)
         if folder.is_dir():
             os.utime(folder)
             return folder
@@ -61,35 +66,30 @@ class LocalCopies:
         self._evict(keep=folder)
         return folder
 
-    def _hold(self, name: str) -> None:
-        """Share the lock that keeps `folder(name)` from being evicted, for as long as this process has use for it."""
-        descriptor = self._held.pop(name, None)
+    def _hold(self, name: str, held: dict[str, int]) -> None:
+        """Share the lock that keeps what is called `name` from being evicted while this process has use for it."""
+        descriptor = held.pop(name, None)
         if descriptor is None:
             descriptor = os.open(self._locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
-        self._held[name] = descriptor
-        while len(self._held) > HELD_FOLDERS:
-            os.close(self._held.pop(next(iter(self._held))))
+        held[name] = descriptor
+        while len(held) > NUM_HELD:
+            os.close(held.pop(next(iter(held))))
 
     def _evict(self, *, keep: Path) -> None:
-        copies = sorted(
-            [*self._files.iterdir(), *self._folders.iterdir()], key=lambda path: path.stat().st_mtime, reverse=True
-        )
+        copies = sorted([*self._files.iterdir(), *self._folders.iterdir()], key=_used_at, reverse=True)
         total = 0
         for copy in copies:
             total += size_bytes(copy)
             if total > self._max_bytes and copy != keep:
-                if copy.is_dir():
-                    self._remove_unused(copy)
-                else:
-                    copy.unlink(missing_ok=True)
+                self._remove_unused(copy)
 
-    def _remove_unused(self, folder: Path) -> None:
-        descriptor = os.open(self._locks / folder.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def _remove_unused(self, copy: Path) -> None:
+        descriptor = os.open(self._locks / copy.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with tempfile.TemporaryDirectory(dir=self.staging) as going:  # whole or not at all, also when killed here
-                folder.rename(Path(going) / folder.name)
+                copy.rename(Path(going) / copy.name)
         except (BlockingIOError, FileNotFoundError):
             return
         finally:
@@ -104,6 +104,13 @@ class LocalCopies:
                 continue
             if is_stale:
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+
+def _used_at(copy: Path) -> float:
+    try:
+        return copy.stat().st_mtime
+    except FileNotFoundError:  # another process has just removed it
+        return 0.0
 
 
 def size_bytes(path: Path) -> int:

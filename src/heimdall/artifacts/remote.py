@@ -38,7 +38,12 @@ def open_object_store(url: str, *, retry_seconds: float = 15.0) -> ObjectStore:
     """
     return from_url(
         url,
-        client_options={"timeout": timedelta(seconds=20), "connect_timeout": timedelta(seconds=5), "allow_http": True},
+        client_options={
+            "connect_timeout": timedelta(seconds=5),
+            "read_timeout": timedelta(seconds=20),
+            "timeout": timedelta(days=1),  # of a whole request: a large file on a slow line may take its time
+            "allow_http": True,
+        },
         retry_config={
             "max_retries": 30,
             "retry_timeout": timedelta(seconds=retry_seconds),

@@ -16,6 +16,7 @@ from heimdall.domain.ports import JobStore
 from heimdall.domain.records import JobFilter
 from heimdall.settings import Settings
 from heimdall.store import open_database, open_stores, prepare
+from heimdall.worker.host import this_host
 from heimdall.worker.processes import JOB_ENVIRONMENT
 from heimdall.worker.ranks import is_follower
 from heimdall.worker.run import run_attempt
@@ -46,8 +47,8 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
         import_module("heimdall.worker.rank_context").follow()  # loads torch, so no earlier
     database = open_database(settings.resolved_database_url)
     stores = open_stores(database)
-    host = socket.gethostname()
-    worker = WorkerInfo(name=f"{host}-by-hand-{os.getpid()}", host=host, slots=1)
+    name = f"{socket.gethostname()}-by-hand-{os.getpid()}"
+    worker = WorkerInfo(name=name, host=this_host(), slots=1)
     job = stores.attempts.claim(worker, free_gpus=MAX_GPUS, job_id=job_id)  # who runs it by hand has chosen where
     if job is None:
         raise ConflictError.of("run", stores.jobs.get(job_id).status, ["queued"])

@@ -24,6 +24,7 @@ from heimdall.bootstrap.readiness import ReadinessCheck
 from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
 from heimdall.domain.errors import StartRefusedError, UnavailableError
+from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import specs
 from heimdall.settings import LOOPBACK, Settings
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 class Background:
-    """The threads beside the API: recovery and, in `up`, the slots loop."""
+    """The threads beside the API: recovery, the sweep of deleted files and, in `up`, the slots loop."""
 
     def __init__(self, installation: Installation, slots: SlotsLoop | None) -> None:
         self.slots = slots
@@ -44,7 +45,11 @@ class Background:
             warns_of_missing_gpus=installation.settings.has_shared_database,
         )
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery")]
+        sweep = Sweep(installation.stores, installation.artifacts)
+        self._threads = [
+            threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery"),
+            threading.Thread(target=sweep.run, args=[self._stop], name="sweep"),
+        ]
         if slots is not None:
             self._threads.append(threading.Thread(target=slots.run, name="slots"))
 

@@ -8,6 +8,7 @@ from heimdall.domain.attempt import WorkerInfo
 from heimdall.sdk.registry import specs
 from heimdall.settings import Settings
 from heimdall.worker import gpus
+from heimdall.worker.host import this_host
 from heimdall.worker.processes import ForkServer, ProcessServer, SpawnServer
 from heimdall.worker.slots import SlotsLoop
 
@@ -20,12 +21,13 @@ def open_slots(installation: Installation, name: str) -> SlotsLoop:
     """`name` must stay the same over restarts: by it the loop finds the jobs it left running."""
     settings = installation.settings
     server = _process_server(has_broker=settings.broker_url is not None)
-    host = socket.gethostname()
     devices = gpus.names() if settings.gpus is None else settings.gpus
     slots = SlotsLoop(
         stores=installation.stores,
         wake=installation.wake,
-        worker=WorkerInfo(name=f"{host}-{name}", host=host, slots=settings.slots, devices=devices),
+        worker=WorkerInfo(
+            name=f"{socket.gethostname()}-{name}", host=this_host(), slots=settings.slots, devices=devices
+        ),
         fork_server=server,
         entry=ENTRY,
         data_dir=settings.data_dir.resolve(),

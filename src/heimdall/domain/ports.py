@@ -95,14 +95,15 @@ class JobStore(Protocol):
         """Delete every row of the job, in slices of 20,000, the job's row first (nobody sees it any more)."""
         ...
 
-    def sweep_deleted(self) -> None:
-        """Finish deletions that a crash cut short. Cheap when there are none; call it at start."""
+    def sweep_deleted(self) -> list[str]:
+        """Finish deletions of rows that a crash cut short. Where files may be left: prefixes of jobs and datasets."""
         ...
+
+    def forget_deleted(self, prefix: str) -> None: ...
 
     def pending_ids(self) -> list[str]: ...
 
-    def warn_of_missing_gpus(self) -> None:
-        """Tell each queued job that needs more GPUs than any live worker has, in its warnings, once."""
+    def warn_of_missing_gpus(self) -> None:  # once, each queued job that needs more than any live worker has
         ...
 
     def pulses(self) -> list[Pulse]:

@@ -51,7 +51,6 @@ class Recovery:
         self._last_look: float | None = None
         self._trusted_since = clock()  # nothing is judged in the first lease after this
         self._is_away = False
-        self._has_swept = False
 
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(self._look_seconds):
@@ -61,14 +60,11 @@ class Recovery:
                 logger.exception("Recovery failed once and goes on")
 
     def look(self) -> None:
-        """Finish deletions that a crash cut short, hand out pending jobs, warn queued ones, judge the running ones."""
+        """Hand out pending jobs, warn queued ones, judge the running ones."""
         begun = self._clock()
         if self._last_look is None or begun - self._last_look > self._gap_seconds:
             self._start_over(begun)
         try:
-            if not self._has_swept:
-                self._stores.jobs.sweep_deleted()
-                self._has_swept = True
             for job_id in self._stores.jobs.pending_ids():
                 if self._dispatch(job_id).status is Status.PENDING:
                     break  # the broker is away: the others would stay too

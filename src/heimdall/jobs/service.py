@@ -19,6 +19,7 @@ from heimdall.domain.errors import (
 from heimdall.domain.job import Job, NewJob, Requested, Status
 from heimdall.domain.ports import ArtifactStore, Stores, Wake
 from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
+from heimdall.jobs.deletions import remove_files
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
 from heimdall.sdk.registry import spec_of
 
@@ -35,13 +36,11 @@ class JobService:
         artifacts: ArtifactStore,
         *,
         delete_patience_seconds: float = 10.0,
-        sweep_seconds: float = 60.0,
     ) -> None:
         self._stores = stores
         self._wake = wake
         self._artifacts = artifacts
         self._delete_patience_seconds = delete_patience_seconds
-        self._sweep_seconds = sweep_seconds
 
     def create(
         self, request: JobRequest, *, actor: str | None = None, idempotency: IdempotencyKey | None = None
@@ -65,11 +64,14 @@ class JobService:
         if self._wake.is_away:
             return self._stores.jobs.get(job_id)
         task_id = str(uuid4())
-        if self._stores.jobs.dispatch(job_id, task_id) is not None:
+        queued = self._stores.jobs.dispatch(job_id, task_id)
+        if queued is not None:
             try:
                 self._wake.send(job_id, task_id)
             except BrokerUnavailableError:
                 self._stores.jobs.recall(job_id, task_id)
+            else:
+                return queued  # even when a worker has it already: this tells what was done
         return self._stores.jobs.get(job_id)
 
     def get(self, job_id: str) -> Job:
@@ -122,7 +124,7 @@ class JobService:
             "max_restarts": parent.max_restarts,
             "gpus": asked_gpus(parent.gpus, parent.config),
             **overrides,
-            "config": {**parent.config, **overrides.get("config", {})},
+            "config": {**_chosen(parent), **overrides.get("config", {})},
         }
         return self.create(JobRequest(**fields, parent_job_id=parent.id), actor=actor)
 
@@ -131,11 +133,7 @@ class JobService:
         if not self._stores.jobs.get(job_id).status.is_ended:
             self._stop(job_id, actor)
         self._stores.jobs.delete(job_id)
-        self._artifacts.delete_prefix(job_id)
-        # A worker that was cut off may still be writing a file: sweep once more when it must be gone.
-        sweep = threading.Timer(self._sweep_seconds, self._artifacts.delete_prefix, [job_id])
-        sweep.daemon = True
-        sweep.start()
+        remove_files(self._artifacts, job_id)
 
     def workers(self) -> list[WorkerRow]:
         return self._stores.jobs.workers()
@@ -174,6 +172,12 @@ class JobService:
                 self._stores.jobs.take_lease(job_id)
                 return
             pause.wait(0.05)
+
+
+def _chosen(job: Job) -> dict[str, Any]:
+    """The fields of its config that differ from the defaults: what is left out counts as not given."""
+    fields = spec_of(job.kind).config_model.model_fields
+    return {name: value for name, value in job.config.items() if name not in fields or value != fields[name].default}
 
 
 def _dataset_of(new: NewJob) -> Dataset:

@@ -17,6 +17,7 @@ from heimdall.store.change import append_events, jobs, lock_job, update_job
 from heimdall.store.endings import end_attempt, lose_attempt
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import PAUSE_CHECKPOINT, checkpoint_of, drop_artifact, upsert
+from heimdall.store.metrics import newest_figures
 from heimdall.store.tables import attempts, checkpoints, training_jobs, workers
 from heimdall.store.vanished import end_vanished
 
@@ -124,6 +125,8 @@ class SqlAttemptStore:
         }
         if job.total_epochs:
             values["progress_percent"] = 100.0 * from_epoch / job.total_epochs
+        if from_epoch < job.current_epoch:  # the newest epoch's figures are those of an abandoned tail
+            values |= newest_figures(connection, job_id)
         if job.best_epoch is not None and job.best_epoch > from_epoch:
             values |= {"best_epoch": None, "best_val_loss": None}  # of an abandoned tail; the trainer says it anew
         connection.execute(update(training_jobs).where(jobs.id == job_id).values(**values))

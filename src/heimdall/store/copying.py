@@ -71,6 +71,8 @@ def _lock(connection: Connection, mode: str) -> None:
     """Keep others from writing. On SQLite the transaction itself does."""
     if connection.dialect.name == "postgresql":
         names = ", ".join(table.name for table in metadata.sorted_tables)
+        # One of the two rests while the other is read, for as long as that takes.
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text(f"LOCK TABLE {names} IN {mode} MODE"))
 
 

@@ -79,7 +79,8 @@ def _require_ready(connection: Connection, dataset_id: str) -> None:
 
 def _insert(connection: Connection, new: NewJob, actor: str | None, now: datetime) -> Job:
     warnings, warning_events = warn([], new.warnings)
-    created = NewEvent(EventName.CREATED, {"status": Status.PENDING.value, "celery_task_id": None, "actor": actor})
+    data = {"status": Status.PENDING.value, "celery_task_id": None, "resume_epoch": None, "actor": actor}
+    created = NewEvent(EventName.CREATED, data)
     events = [created, *warning_events]
     values: dict[str, Any] = {
         **asdict(new),

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, RowMapping, Select, and_, delete, func, inser
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
 from heimdall.domain.errors import ConflictError, DatasetNotFoundError, LeaseLostError
 from heimdall.domain.job import Phase, Status
+from heimdall.store.deletion import delete_dataset
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import insert_if_new
 from heimdall.store.tables import dataset_unapproved, datasets, training_jobs
@@ -125,7 +126,7 @@ class SqlDatasetStore:
             raise ConflictError(
                 f"Dataset {dataset_id} is used by job {job.id}, which is {job.status.value}; cancel that job first."
             )
-        connection.execute(delete(datasets).where(datasets.c.id == dataset_id))
+        delete_dataset(connection, dataset_id)
         return dataset
 
     @writes

@@ -30,12 +30,22 @@ def hide_job(connection: Connection, job_id: str, now: datetime) -> None:
     Raises: JobNotFoundError.
     """
     unfinished = (datasets.c.job_id == job_id) & (datasets.c.status != DatasetStatus.READY)
-    connection.execute(delete(datasets).where(unfinished))
+    for dataset_id in connection.execute(select(datasets.c.id).where(unfinished)).scalars().all():
+        delete_dataset(connection, dataset_id)
     if not connection.execute(delete(training_jobs).where(training_jobs.c.id == job_id)).rowcount:
         raise JobNotFoundError(job_id)
     tell(connection, [deleted_event(job_id, now)])
     connection.execute(delete(idempotency_keys).where(idempotency_keys.c.job_id == job_id))
     insert_if_new(connection, deletions, {"job_id": job_id})
+
+
+def delete_dataset(connection: Connection, dataset_id: str) -> None:
+    connection.execute(delete(datasets).where(datasets.c.id == dataset_id))
+    insert_if_new(connection, deletions, {"job_id": f"datasets/{dataset_id}"})
+
+
+def forget_deletion(connection: Connection, prefix: str) -> None:
+    connection.execute(delete(deletions).where(deletions.c.job_id == prefix))
 
 
 def waiting_deletions(connection: Connection) -> list[str]:
@@ -51,7 +61,6 @@ def delete_slice(connection: Connection, job_id: str) -> bool:
         return True
     series_id = connection.execute(select(func.min(series.c.id)).where(series.c.job_id == job_id)).scalar_one()
     if series_id is None:
-        connection.execute(delete(deletions).where(deletions.c.job_id == job_id))
         return False
     if not _delete_first(connection, points, points.c.series_id == series_id, points.c.step) and not _delete_first(
         connection, rollups, rollups.c.series_id == series_id, rollups.c.bucket

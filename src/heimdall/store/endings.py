@@ -32,9 +32,15 @@ DEFAULT_REASONS = {
 
 
 def completed(
-    job: Job, status: Status, reason: Reason | None, *, path: str | None = None, error: str | None = None
+    job: Job,
+    status: Status,
+    reason: Reason | None,
+    *,
+    path: str | None = None,
+    error: str | None = None,
+    **more: str | None,
 ) -> NewEvent:
-    """training:completed. `path`: the pause checkpoint of a job that is paused now."""
+    """training:completed. `path`: the pause checkpoint of a job that is paused now; `more` goes into the data."""
     data = {
         "status": status.value,
         "reason": reason and reason.value,
@@ -43,6 +49,7 @@ def completed(
         "best_val_loss": job.best_val_loss,
         "checkpoint_path": path or job.checkpoint_path,
         "error_message": error,
+        **more,
     }
     return NewEvent(EventName.COMPLETED, data)
 
@@ -148,6 +155,7 @@ def lose_attempt(
         line = f"Attempt {job.attempt} was lost ({cause}); {going_on}."
         values["warnings"], warnings = warn(job.warnings, [line])
         values |= {
+            "reason": Reason.WORKER_LOST,
             "restarts": job.restarts + 1,
             "not_before": now + timedelta(seconds=back_off_seconds(losses)),
             "celery_task_id": None,

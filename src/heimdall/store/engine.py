@@ -22,7 +22,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
 from heimdall.domain.events import Event
 from heimdall.store.columns import to_json
-from heimdall.store.vanished import SESSION
+from heimdall.store.vanished import APPLICATION, SESSION
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,6 +38,7 @@ SQLITE_DEFECTS = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE}
 )
 POSTGRES_ARGUMENTS: dict[str, Any] = {
+    "application_name": APPLICATION,
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,

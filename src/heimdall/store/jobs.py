@@ -16,7 +16,7 @@ from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRo
 from heimdall.store.change import append_events, change_job, jobs, lock_job, read_job, update_job, warn
 from heimdall.store.creation import create_job, put_tags
 from heimdall.store.datasets import end_generation, lock_dataset
-from heimdall.store.deletion import delete_slice, hide_job, waiting_deletions
+from heimdall.store.deletion import delete_slice, forget_deletion, hide_job, waiting_deletions
 from heimdall.store.endings import close_attempt, completed
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import PAUSE_CHECKPOINT, drop_artifact, find_artifact, newest_checkpoint
@@ -80,7 +80,7 @@ class SqlJobStore:
     @writes
     def dispatch(self, connection: Connection, job_id: str, task_id: str) -> Job | None:
         now, status = self.database.now(), next_status(Status.PENDING, Action.DISPATCH)
-        events = [NewEvent(EventName.QUEUED, {"status": status.value, "celery_task_id": task_id})]
+        events = [_queued(status, task_id)]
         guard = (jobs.id == job_id, jobs.status == Status.PENDING)
         job = update_job(connection, guard, {"status": status, "celery_task_id": task_id}, events, now)
         if job is not None:
@@ -90,7 +90,7 @@ class SqlJobStore:
     @writes
     def recall(self, connection: Connection, job_id: str, task_id: str) -> bool:
         now, status = self.database.now(), next_status(Status.QUEUED, Action.RECALL)
-        events = [NewEvent(EventName.QUEUED, {"status": status.value, "celery_task_id": None})]
+        events = [_queued(status, None)]
         guard = (jobs.id == job_id, jobs.status == Status.QUEUED, jobs.celery_task_id == task_id)
         job = update_job(connection, guard, {"status": status, "celery_task_id": None}, events, now)
         if job is not None:
@@ -134,7 +134,7 @@ class SqlJobStore:
         }
         drop_artifact(connection, job_id, PAUSE_CHECKPOINT)
         end_generation(connection, job_id, DatasetStatus.CANCELLED)
-        event = completed(job, status, Reason.CANCELLED_BY_USER)
+        event = completed(job, status, Reason.CANCELLED_BY_USER, actor=actor)
         return change_job(connection, job, values, [event], now)
 
     @writes
@@ -195,10 +195,16 @@ class SqlJobStore:
         self._hide(job_id)
         self.sweep_deleted()
 
-    def sweep_deleted(self) -> None:
-        for job_id in self._waiting_deletions():
+    def sweep_deleted(self) -> list[str]:
+        waiting = self._waiting_deletions()
+        for job_id in waiting:
             while self._delete_slice(job_id):
                 pass
+        return waiting
+
+    @writes
+    def forget_deleted(self, connection: Connection, prefix: str) -> None:
+        forget_deletion(connection, prefix)
 
     @reads
     def pending_ids(self, connection: Connection) -> list[str]:
@@ -290,8 +296,8 @@ class SqlJobStore:
         newest = newest_checkpoint(connection, job.id)
         epoch = 0 if newest is None else newest.epoch
         progress = 100.0 * epoch / job.total_epochs if job.total_epochs else 0.0
-        data = {"status": values["status"].value, "resume_epoch": epoch + 1, "actor": actor}
-        events = [*events, NewEvent(EventName.RESUMED, data)]
+        data = {"status": values["status"].value, "celery_task_id": None, "resume_epoch": epoch + 1, "actor": actor}
+        events = [NewEvent(EventName.RESUMED, data), *events]  # nothing else may follow a completed one
         values = {**values, "current_epoch": epoch, "progress_percent": progress}
         return change_job(connection, job, values, events, self.database.now())
 
@@ -306,6 +312,11 @@ class SqlJobStore:
     @writes
     def _delete_slice(self, connection: Connection, job_id: str) -> bool:
         return delete_slice(connection, job_id)
+
+
+def _queued(status: Status, task_id: str | None) -> NewEvent:
+    data = {"status": status.value, "celery_task_id": task_id, "resume_epoch": None, "actor": None}
+    return NewEvent(EventName.QUEUED, data)
 
 
 def _state(job: Job) -> str:

@@ -5,10 +5,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, false, func, or_, select
 
 from heimdall.store.batches import METRIC_COLUMNS
-from heimdall.store.tables import training_metrics
+from heimdall.store.tables import training_jobs, training_metrics
 from heimdall.store.visible import END, Window, visible_windows
 
 rows = training_metrics.c
+JOB_COLUMNS = tuple(name for name in METRIC_COLUMNS if name in training_jobs.c)
 
 
 def rows_of(
@@ -23,6 +24,20 @@ def rows_of(
     newest = select(training_metrics).where(*conditions).order_by(rows.epoch.desc(), rows.attempt.desc())
     found = connection.execute(newest.limit(limit)).mappings().all()
     return [_flat(row) for row in reversed(found)], total
+
+
+def newest_figures(connection: Connection, job_id: str) -> dict[str, Any]:
+    """The columns of a job that hold its newest visible epoch's metrics; empty ones before the first."""
+    newest = select(training_metrics).where(rows.training_job_id == job_id, _visible(connection, job_id))
+    row = connection.execute(newest.order_by(rows.epoch.desc()).limit(1)).mappings().first()
+    if row is None:
+        return {**dict.fromkeys(JOB_COLUMNS), "metrics": {}, "non_finite": {}}
+    given = {name: row[name] for name in METRIC_COLUMNS if row[name] is not None or name in row["non_finite"]}
+    return {
+        **{name: row[name] for name in JOB_COLUMNS},
+        "metrics": {**given, **row["metrics"]},
+        "non_finite": row["non_finite"],
+    }
 
 
 def _visible(connection: Connection, job_id: str) -> ColumnElement[bool]:

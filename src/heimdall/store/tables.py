@@ -279,7 +279,8 @@ workers = Table(
     Column("counter", BigInteger, nullable=False),
 )
 
-# Jobs whose own row is gone and whose many rows may still be there: what a crash cut short is finished from here.
+# Jobs (and, as `datasets/{id}`, datasets) whose own row is gone and whose many rows or files may still be there: what a
+# crash cut short is finished from here.
 deletions = Table("deletions", metadata, Column("job_id", PlainText, primary_key=True))
 
 # Revoked ones stay: where there was a token, nobody comes in without one.

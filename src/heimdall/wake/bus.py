@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError
 from yarl import URL
 
 from heimdall.domain.events import EventName, routing_key
@@ -39,9 +38,10 @@ class BusSignal:
         self._thread.start()
 
     def poll(self) -> bool:
-        has_news = self._has_news.is_set()
+        if not self._has_news.is_set():
+            return False
         self._has_news.clear()
-        return has_news
+        return True
 
     def take_deleted(self) -> list[str]:
         with self._lock:
@@ -64,7 +64,7 @@ class BusSignal:
                 await listening
             except asyncio.CancelledError:
                 return
-            except (AMQPError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever the driver raises, it is tried again
                 if not is_away:
                     logger.warning("The message bus is away; live views look into the database: %s", error)
                 is_away = True

@@ -45,7 +45,7 @@ class Listener:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever the driver raises, it is tried again
                 if not self._is_away:
                     logger.warning("Notifications of the database are away; it is asked every second: %s", error)
                 self._is_away = True
@@ -71,9 +71,10 @@ class NotifySignal:
         self._listener = Listener(database, EVENTS_CHANNEL, self._heard)
 
     def poll(self) -> bool:
-        has_news = self._has_news.is_set()
+        if not self._has_news.is_set():
+            return False
         self._has_news.clear()
-        return has_news
+        return True
 
     def take_deleted(self) -> list[str]:
         with self._lock:

@@ -194,12 +194,14 @@ class Checkpoints:
             "sha256": checkpoint.file.sha256,
             "is_best": report.is_best,
         }
-        progress = {
+        progress: dict[str, Any] = {
             "epoch": report.epoch,
             "total_epochs": self._job.total_epochs,
             "progress_percent": self._percent(report.epoch),
             "metrics": row.metrics,
         }
+        if row.non_finite:
+            progress["non_finite"] = row.non_finite
         events = [
             NewEvent(EventName.CHECKPOINT, saved),
             NewEvent(EventName.PROGRESS, {**progress, "is_best": False}),

@@ -266,7 +266,8 @@ class WorkerContext:
         self._progress.next_message_at = now + 1.0
         percent = round(100.0 * current / max(1, total), 2)
         data = {"current": current, "total": total, "progress_percent": percent, "message": message}
-        summary = {} if self._is_detour else {"progress_percent": percent}
+        # That of a job which trains counts its epochs, whatever is prepared before them.
+        summary = {} if self._is_detour or self._parts.job.total_epochs else {"progress_percent": percent}
         self._writer.submit(Part(events=[NewEvent(EventName.GENERATION_PROGRESS, data)], summary=summary))
 
     # Files

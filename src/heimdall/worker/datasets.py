@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,12 +149,15 @@ class JobDatasets:
             dataset = self._stores.datasets.open(new)
             if dataset.status is DatasetStatus.READY:
                 return dataset
+            asked_at, now = now, time.monotonic()
             held_by = (dataset.lease_token, dataset.heartbeat)
-            if held_by != seen:
+            was_away = now - asked_at > self._look_seconds  # its maker could not write either
+            if held_by != seen or was_away:
                 seen, changed_at = held_by, now
             is_free = dataset.lease_token is None
             if is_free or now - changed_at >= self._lease_seconds:
                 token = self._stores.datasets.take_lease(dataset.id, seen=None if is_free else held_by)
                 if token is not None:
-                    make(dataset, Making(dataset.id, token))
-                    return self._ready(dataset.id)
+                    with suppress(LeaseLostError):  # somebody else makes it now; the job's own lease is asked above
+                        make(dataset, Making(dataset.id, token))
+                        return self._ready(dataset.id)

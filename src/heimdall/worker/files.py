@@ -19,6 +19,11 @@ class AttemptFiles:
         self.spool = stem.with_name(f"{stem.name}.spool")  # batches that wait for the database
         self.scratch = stem.with_name(f"{stem.name}.scratch")
 
+    def begin(self, devices: list[str]) -> None:
+        """Raises: OSError, such as for a full disk."""
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        self.note.write_text(json.dumps({"devices": devices}), "utf-8")
+
     def noted_devices(self) -> list[str]:
         try:
             return json.loads(self.note.read_text("utf-8"))["devices"]

@@ -1,5 +1,6 @@
 """The GPUs of this machine, as its driver's `nvidia-smi` tells of them; CUDA itself is not loaded."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -8,7 +9,10 @@ ANSWER_SECONDS = 30
 
 
 def names() -> list[str]:
-    """Identifiers as `CUDA_VISIBLE_DEVICES` takes them; none where there is no driver."""
+    """Identifiers as `CUDA_VISIBLE_DEVICES` takes them: those of that variable, else all that the driver knows."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        return [name for name in given.split(",") if name not in {"", "-1"}]
     return [name for (name,) in _ask("uuid")]
 
 

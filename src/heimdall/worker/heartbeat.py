@@ -92,14 +92,23 @@ class Heartbeat:
         if now >= self._next_beat:
             self._stop.see(self._attempts.heartbeat(self._job_id, self._token))
             self._next_beat = now + self._beat_seconds
-            if self.also is not None:
-                self.also()
+            self._beat_also()
         elif is_asked or self._changes.poll():
             self._stop.see(self._attempts.requested(self._job_id, self._token))
         self._is_away = False
         with self._answered:
             self._num_looks += 1
             self._answered.notify_all()
+
+    def _beat_also(self) -> None:
+        also = self.also
+        if also is None:
+            return
+        try:
+            also()
+        except LeaseLostError as error:  # not the job's: whoever works under it is told when it hands its work over
+            logger.warning("%s", error)
+            self.also = None
 
 
 class InterpreterWatchdog:

@@ -13,6 +13,7 @@ class Patience:
 
     look_seconds: float = 1.0  # between two looks when nothing wakes the loop
     announce_seconds: float = 3.0
+    unable_seconds: float = 10.0  # after a job could not be started for want of this machine's disk
     cancel_seconds: float = 10.0  # for a cancelled batch to end, then SIGTERM
     terminate_seconds: float = 5.0  # after SIGTERM, then SIGKILL
     drain_seconds: float = 10.0  # for jobs to hand themselves back when the loop stops

@@ -1,6 +1,5 @@
 """The one loop that starts jobs: claims the best one while a slot is free, and answers for its processes."""
 
-import json
 import logging
 import os
 import threading
@@ -65,6 +64,7 @@ class SlotsLoop:
         self._next_announcement = 0.0
         self._next_check = 0.0
         self._next_start = 0.0
+        self._next_claim = 0.0
 
     @property
     def is_warm(self) -> bool:
@@ -167,6 +167,8 @@ class SlotsLoop:
 
     def _claim(self) -> bool:
         """Start the best job this machine can run, if there is one."""
+        if time.monotonic() < self._next_claim:
+            return False
         free = self._free_devices()
         impossible_above = len(self._worker.devices) if self._is_only_worker else None
         job = self._stores.attempts.claim(self._worker, free_gpus=len(free), impossible_above=impossible_above)
@@ -181,8 +183,6 @@ class SlotsLoop:
     def _start(self, job: Job, devices: list[str]) -> None:
         token = job.lease_token or ""
         files = AttemptFiles(self._data_dir, job.id, job.attempt)
-        files.output.parent.mkdir(parents=True, exist_ok=True)
-        files.note.write_text(json.dumps({"devices": devices}), "utf-8")
         request = JobRequest(
             entry=self._entry,
             payload={
@@ -195,12 +195,15 @@ class SlotsLoop:
             },
             title=_title(job.id),
             output=files.output,
-            env=self._job_env | ({"CUDA_VISIBLE_DEVICES": ",".join(devices)} if self._worker.devices else {}),
+            env=self._job_env | {"CUDA_VISIBLE_DEVICES": ",".join(devices)},
         )
         try:
+            files.begin(devices)
             process = self._server.spawn(request, self.ring)
-        except ForkServerError as error:
+        except (ForkServerError, OSError) as error:
             logger.warning("Job %s could not be started and goes back to the queue: %s", job.id, error)
+            if isinstance(error, OSError):  # such as a full disk: other workers take the jobs meanwhile
+                self._next_claim = time.monotonic() + self._patience.unable_seconds
             self._stores.attempts.end(job.id, token, Outcome(action=Action.RELEASED))
             self._dispatch(job.id)
             return

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
+from heimdall.artifacts import copies as copies_module
 from heimdall.artifacts.copies import STALE_SECONDS, LocalCopies
 
 
@@ -27,6 +30,12 @@ def put_file(copies: LocalCopies, name: str, num_bytes: int, age_seconds: float 
     return path
 
 
+@pytest.fixture
+def held_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copies_module, "NUM_HELD", 0)
+
+
+@pytest.mark.usefixtures("held_by_nobody")
 def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     copies = LocalCopies(tmp_path, max_bytes=100)
     oldest, older = put_file(copies, "a", 40, age_seconds=30), put_file(copies, "b", 40, age_seconds=20)
@@ -35,6 +44,7 @@ def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
     assert [path.exists() for path in (oldest, older, newest)] == [True, False, True]
 
 
+@pytest.mark.usefixtures("held_by_nobody")
 def test_files_and_folders_share_the_bound(tmp_path: Path) -> None:
     copies = LocalCopies(tmp_path, max_bytes=100)
     file = put_file(copies, "a", 60, age_seconds=10)
@@ -71,8 +81,18 @@ def hold_folder(root: Path, link: Connection) -> None:
     link.recv()
 
 
-def test_a_process_lets_go_of_folders_it_used_long_ago(tmp_path: Path) -> None:
+def test_a_file_that_another_process_is_about_to_read_stays(tmp_path: Path) -> None:
+    theirs, ours = LocalCopies(tmp_path, max_bytes=100), LocalCopies(tmp_path, max_bytes=100)
+    path = put_file(theirs, "a", 60, age_seconds=10)
+    put_file(ours, "b", 90)
+    assert path.exists()
+
+
+def test_a_process_lets_go_of_what_it_used_long_ago(tmp_path: Path) -> None:
     copies = LocalCopies(tmp_path, max_bytes=100)
+    files = [put_file(copies, f"a{number}", 30, age_seconds=60 - number) for number in range(8)]
+    put_file(copies, "b", 90)
+    assert [file.exists() for file in files] == [False] * 5 + [True] * 3
     folders = [copies.folder(f"f{number}", folder_of_size(30)) for number in range(8)]
     assert [folder.exists() for folder in folders] == [False] * 4 + [True] * 4
 

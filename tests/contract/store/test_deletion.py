@@ -1,5 +1,7 @@
 """Deleting leaves no row behind, in steps that never block others for long."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import func, select
 
@@ -13,6 +15,7 @@ from tests.contract.store.making import (
     claimed,
     epoch_batch,
     log_event,
+    new_dataset,
     new_job,
     pause_artifact,
     token,
@@ -20,13 +23,13 @@ from tests.contract.store.making import (
 
 
 def rows(database: Database) -> dict[str, int]:
-    """The number of rows of each table that has any."""
+    """The number of rows of each table that has any, but for the list of what may have left files."""
     with database.reader.connect() as connection:
         counts = {
             name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for name, table in metadata.tables.items()
         }
-    return {name: count for name, count in counts.items() if count}
+    return {name: count for name, count in counts.items() if count and name != "deletions"}
 
 
 def filled(stores: Stores, key: str) -> str:
@@ -75,5 +78,18 @@ def test_a_deletion_cut_short_is_finished_later(
             stores.jobs.delete(lost)
     assert stores.jobs.page(JobFilter()).total == 0  # nobody sees it any more
     assert rows(database)["points"] == 501
-    stores.jobs.sweep_deleted()
+    assert stores.jobs.sweep_deleted() == [lost]
     assert rows(database) == {}
+    stores.jobs.forget_deleted(lost)
+    assert stores.jobs.sweep_deleted() == []
+
+
+def test_a_dataset_that_was_not_finished_goes_with_its_job_and_its_files_are_known(
+    stores: Stores, database: Database
+) -> None:
+    new = new_job(kind="synthetic")
+    dataset = new_dataset(job_id=new.id)
+    stores.jobs.create_with_dataset(replace(new, dataset_id=dataset.id), dataset)
+    stores.jobs.delete(new.id)
+    assert rows(database) == {}
+    assert set(stores.jobs.sweep_deleted()) == {new.id, f"datasets/{dataset.id}"}

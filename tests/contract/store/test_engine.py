@@ -158,11 +158,17 @@ def test_a_job_whose_worker_vanished_anywhere_is_taken_over_at_once(
     monkeypatch.setattr(vanished_module, "VANISHED_SECONDS", 0)
     stores = open_stores(living := open_database(postgres_url))
     job = running(stores)
-    with psycopg.connect(postgres_url) as vanishing:  # the server does not know yet that nobody is there
+    operator = psycopg.connect(postgres_url)  # not one of ours: it may think for as long as it likes
+    operator.execute("SELECT id FROM training_jobs")
+    with psycopg.connect(
+        postgres_url, application_name="heimdall"
+    ) as vanishing:  # the server does not know yet that nobody is there
         vanishing.execute("SELECT id FROM training_jobs FOR UPDATE")
         vanish(vanishing.cursor())
         begun = time.monotonic()
         assert stores.attempts.lose(job.id, token(job), heartbeat=None, cause="silent")
         assert time.monotonic() - begun < engine_module.BUSY_TIMEOUT_SECONDS / 2
+        operator.execute("SELECT 1")
         vanishing.close()
+    operator.close()
     living.close()

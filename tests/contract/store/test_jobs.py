@@ -128,7 +128,7 @@ def test_resume_after_a_pause(stores: Stores) -> None:
     event = stores.history.events(job.id)[-1]
     assert (event.event, event.data) == (
         EventName.RESUMED,
-        {"status": "pending", "resume_epoch": 2, "actor": "ada"},
+        {"status": "pending", "celery_task_id": None, "resume_epoch": 2, "actor": "ada"},
     )
     with pytest.raises(ConflictError, match="pending"):
         stores.jobs.resume(job.id)
@@ -145,7 +145,7 @@ def test_resume_without_its_checkpoint_needs_to_be_told_so(stores: Stores) -> No
     assert (resumed.status, resumed.pause_checkpoint_path, resumed.current_epoch) == (Status.PENDING, None, 1)
     assert "epoch 1" in resumed.warnings[-1]
     assert [one.is_deleted for one in stores.attempts.checkpoints(job.id)] == [True, False]
-    assert stores.history.events(job.id)[-2].event is EventName.WARNING
+    assert names(stores, job)[-3:] == [EventName.COMPLETED, EventName.RESUMED, EventName.WARNING]
 
 
 def test_resume_with_no_checkpoint_left_is_refused_and_changes_nothing(stores: Stores) -> None:

@@ -49,7 +49,7 @@ def job_update_frame(frame: Frame) -> Frame | None:
 
 
 def status_text(job: Job) -> str:
-    body = {
+    body: dict[str, Any] = {
         "event": "training_status",
         "job_id": job.id,
         "status": job.status.value,
@@ -64,6 +64,8 @@ def status_text(job: Job) -> str:
         "timestamp": now_text(),
         "seq": job.event_seq,
     }
+    if job.non_finite:
+        body["non_finite"] = job.non_finite
     return json_text(body)
 
 

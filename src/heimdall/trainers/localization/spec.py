@@ -76,7 +76,11 @@ class TrainingConfig(BaseModel):
     )
     devices: Annotated[
         int,
-        Field(ge=1, description="Devices to train on, data-parallel when more than one: GPUs, or processes on a CPU."),
+        Field(
+            ge=1,
+            le=1024,
+            description="Devices to train on, data-parallel when more than one: GPUs, or processes on a CPU.",
+        ),
     ] = 1
     precision: Annotated[
         Literal["32", "bf16", "16"], Field(description="Number format of the forward pass; 16 needs a GPU.")

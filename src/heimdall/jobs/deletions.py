@@ -1,0 +1,51 @@
+"""Files of what was deleted. Rows go first; the table of deletions names what may have left files behind."""
+
+import logging
+import threading
+
+from heimdall.domain.errors import UnavailableError
+from heimdall.domain.ports import ArtifactStore, Stores
+
+logger = logging.getLogger(__name__)
+
+
+def remove_files(artifacts: ArtifactStore, prefix: str) -> None:
+    """At once where possible; what is left is found by the sweep."""
+    try:
+        artifacts.delete_prefix(prefix)
+    except UnavailableError as error:
+        logger.warning("The files of %s go later: %s", prefix, error)
+
+
+class Sweep:
+    """Finishes deletions that a crash or an outage cut short.
+
+    It looks twice at each, `seconds` apart: a worker that was cut off may still be writing a file.
+    """
+
+    def __init__(self, stores: Stores, artifacts: ArtifactStore, *, seconds: float = 60.0) -> None:
+        self._stores = stores
+        self._artifacts = artifacts
+        self._seconds = seconds
+        self._looked_at = set[str]()
+
+    def run(self, stop: threading.Event) -> None:
+        while True:
+            try:
+                self.look()
+            except UnavailableError as error:
+                logger.warning("Deleted files wait for their removal: %s", error)
+            except Exception:
+                logger.exception("The sweep of deleted files failed once and goes on")
+            if stop.wait(self._seconds):
+                return
+
+    def look(self) -> None:
+        """Raises: UnavailableError."""
+        for prefix in self._stores.jobs.sweep_deleted():
+            self._artifacts.delete_prefix(prefix)
+            if prefix in self._looked_at:
+                self._stores.jobs.forget_deleted(prefix)
+                self._looked_at.remove(prefix)
+            else:
+                self._looked_at.add(prefix)

@@ -81,6 +81,14 @@ def test_retry_starts_a_failed_job_again(api: Api, run: Run) -> None:
     assert (job["error_message"], job["completed_at"], job["reason"]) == (None, None, None)
 
 
+def test_a_clone_warns_of_no_field_that_nobody_gave(api: Api) -> None:
+    config = {"model_architecture": "triangulation", "warmup_epochs": 0}
+    clone = api.post(f"/jobs/{api.submit(config=config)}/clone").json()
+    assert (clone["config"]["model_architecture"], clone["warnings"]) == ("triangulation", [])
+    clone = api.post(f"/jobs/{clone['id']}/clone", {"config": {"n_mels": 64}}).json()
+    assert "n_mels" in clone["warnings"][0]
+
+
 def test_clone_takes_overrides(api: Api) -> None:
     parent = api.submit(config={"epochs": 3, "batch_size": 8}, tags=["x"], job_name="parent")
     answer = api.post(f"/jobs/{parent}/clone", {"config": {"epochs": 4}, "notes": "more", "resources": {"gpus": 1}})

@@ -28,8 +28,17 @@ def driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("driver")
-def test_the_machine_has_what_its_driver_lists() -> None:
-    assert gpus.names() == ["GPU-a", "GPU-b"]
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, ["GPU-a", "GPU-b"]), ("GPU-b", ["GPU-b"]), ("0,1", ["0", "1"]), ("", []), ("-1", [])]
+)
+def test_a_worker_has_what_its_driver_lists_or_what_it_was_given(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, expected: list[str]
+) -> None:
+    if given is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert gpus.names() == expected
 
 
 @pytest.mark.usefixtures("driver")
@@ -48,5 +57,6 @@ def test_a_job_is_measured_on_the_gpus_it_was_given(
 
 def test_without_a_driver_there_are_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert gpus.names() == []
     assert gpus.load(["GPU-a"]) is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from heimdall.domain.attempt import WorkerInfo
+from heimdall.domain.errors import LeaseLostError
 from heimdall.domain.job import Job, Requested
 from heimdall.wake import PollingSignal
 from heimdall.worker.heartbeat import Heartbeat, InterpreterWatchdog
@@ -56,6 +57,17 @@ def test_a_lost_lease_stops_the_training(place: Place, job: Job, bench: Bench) -
     place.stores.attempts.lose(job.id, job.lease_token or "", heartbeat=None, cause="test")
     wait_until(lambda: bench.stop.is_lease_lost)
     assert bench.stop.is_set
+
+
+def test_the_lost_lease_of_a_dataset_leaves_the_job_alone(place: Place, job: Job, bench: Bench) -> None:
+    def lost() -> None:
+        raise LeaseLostError("The dataset is made by somebody else.")
+
+    bench.heartbeat.also = lost
+    wait_until(lambda: bench.heartbeat.also is None)
+    before = place.stores.jobs.get(job.id).heartbeat
+    wait_until(lambda: place.stores.jobs.get(job.id).heartbeat > before + 1)
+    assert not bench.stop.is_set
 
 
 def test_a_held_interpreter_is_told_of_with_its_stack() -> None:

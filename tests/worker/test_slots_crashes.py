@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import pytest
 
 from heimdall.domain.job import Reason, Status
 from tests.services_here import skip_without
-from tests.worker.place import Gate, Place, wait_until
+from tests.worker.place import FAST, Gate, Place, wait_until
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,17 @@ def test_a_damaged_checkpoint_is_passed_over(place: Place, gate: Gate) -> None:
     assert "The checkpoint of epoch 2 is damaged; training goes on after epoch 1." in job.warnings
     assert final_state(place, job.id) == final_state(place, twin.id)
     assert curve(place, job.id) == curve(place, twin.id)
+
+
+def test_a_machine_that_can_store_nothing_leaves_the_jobs_to_others(place: Place) -> None:
+    folder = place.data_dir / "attempts"
+    folder.write_bytes(b"a file where the folder should be")
+    with place.working(patience=replace(FAST, unable_seconds=0.2)):
+        job = place.submit(epochs=1)
+        wait_until(lambda: place.stores.jobs.get(job.id).attempt >= 2)
+        folder.unlink()
+        job = place.wait(job)
+    assert (job.status, job.restarts, job.warnings) == (Status.COMPLETED, 0, [])
 
 
 def test_restarts_without_progress_come_to_an_end(place: Place, gate: Gate) -> None:

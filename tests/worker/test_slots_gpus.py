@@ -55,6 +55,12 @@ def test_no_gpu_is_given_to_two_jobs_at_once(place: Place, gate: Gate) -> None:
     assert seen(place, late) in {"sees GPU-1", "sees GPU-3"}
 
 
+def test_where_no_gpu_is_shared_out_no_job_sees_one(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(mishap="print_gpus", at_epoch=1, epochs=1, accelerator="auto"))
+    assert seen(place, job) == "sees "
+
+
 def test_a_job_that_needs_more_gpus_than_there_are_waits_or_is_refused(place: Place) -> None:
     """It waits for another worker, where there may be one."""
     job = place.submit(gpus=2, priority=9)

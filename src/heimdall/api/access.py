@@ -48,21 +48,23 @@ class TokenBook:
 
     async def known(self) -> KnownTokens:
         """Raises: UnavailableError."""
-        return await self._at_most(self._remember_seconds)
+        return await self._read_since(time.monotonic() - self._remember_seconds)
 
     async def find(self, secret: str) -> Token | None:
         """The token of this secret, also when it was made a moment ago. Raises: UnavailableError."""
+        asked_at = time.monotonic()
         token = (await self.known()).find(secret)
         if token is None:
-            await anyio.sleep(max(0.0, self._read_at + NEW_TOKEN_SECONDS - time.monotonic()))
-            token = (await self._at_most(NEW_TOKEN_SECONDS)).find(secret)
+            await anyio.sleep(max(0.0, self._read_at + NEW_TOKEN_SECONDS - asked_at))
+            token = (await self._read_since(asked_at)).find(secret)
         return token
 
-    async def _at_most(self, seconds: float) -> KnownTokens:
-        if self._known is not None and time.monotonic() - self._read_at < seconds:
+    async def _read_since(self, moment: float) -> KnownTokens:
+        """As they were then or later."""
+        if self._known is not None and self._read_at >= moment:
             return self._known
         async with self._turn:
-            if self._known is None or time.monotonic() - self._read_at >= seconds:
+            if self._known is None or self._read_at < moment:
                 started_at = time.monotonic()
                 self._known = await anyio.to_thread.run_sync(self._read, limiter=self._limiter)
                 self._read_at = started_at

@@ -109,7 +109,8 @@ async def _outage(request: Request, error: Exception) -> Response:
 
 async def _too_deep(request: Request, error: RecursionError) -> Response:
     detail = "Something in the request is nested too deeply."
-    return problem(422, detail, code=InvalidInputError.code, instance=request.url.path, errors=[])
+    entries = [{"loc": ["body"], "msg": detail}]
+    return problem(422, detail, code=InvalidInputError.code, instance=request.url.path, errors=entries)
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:

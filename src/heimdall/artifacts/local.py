@@ -88,9 +88,9 @@ class LocalArtifacts(ObjectArtifacts):
         return num_keys
 
     def _path(self, key: str) -> Path:
-        """The file of `key`; a symlink that leads out of the folder is refused."""
+        """The file of `key`; a symlink that leads out of its job's folder is refused."""
         path = self._root / checked_key(key)
-        if not path.resolve().is_relative_to(self._root):
+        if not path.resolve().is_relative_to(self._root / Path(key).parts[0]):
             raise BadPathError("The path leaves its folder; use the names that the artifact list shows.")
         return path
 

@@ -53,14 +53,14 @@ class ConflictError(HeimdallError):
 
 
 class InvalidInputError(HeimdallError):
-    """A value that cannot be accepted. `errors` lists `{"loc": [...], "msg": "..."}`."""
+    """A value that cannot be accepted. `errors` lists `{"loc": [...], "msg": "..."}`, an empty `loc` for the whole."""
 
     status_code = 422
     code = "invalid_input"
 
     def __init__(self, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
         super().__init__(detail)
-        self.errors = errors or []
+        self.errors = errors or [{"loc": [], "msg": detail}]
 
 
 class BadPathError(HeimdallError):

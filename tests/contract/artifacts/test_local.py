@@ -57,6 +57,10 @@ def test_a_symlink_out_of_the_folder_is_refused(local: LocalArtifacts, root: Pat
     secret.write_text("secret")
     (root / "job").mkdir(parents=True)
     (root / "job" / "link").symlink_to(secret)
+    local.put("another/file", lambda file: None)
+    (root / "job" / "neighbour").symlink_to(root / "another" / "file")
+    with pytest.raises(BadPathError):
+        b"".join(local.read("job/neighbour"))
     with pytest.raises(BadPathError):
         local.read("job/link")
 

@@ -1,13 +1,14 @@
 """What slots loops and job processes do."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from heimdall.domain.attempt import Outcome, WorkerInfo
 from heimdall.domain.errors import LeaseLostError, RequestChangedError
 from heimdall.domain.events import EventName
-from heimdall.domain.job import Phase, Reason, Requested, Status
+from heimdall.domain.job import Job, Phase, Reason, Requested, Status
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores
 from tests.contract.store.conftest import Clock
@@ -17,6 +18,7 @@ from tests.contract.store.making import (
     again,
     claimed,
     epoch_batch,
+    epoch_row,
     log_lines,
     pause_artifact,
     queued,
@@ -201,6 +203,29 @@ def test_taking_over_clears_the_pause_checkpoint(stores: Stores) -> None:
     assert (now.pause_checkpoint_path, now.current_epoch, now.progress_percent) == (None, 3, 30.0)
     assert stores.history.artifacts(job.id) == []
     assert stores.attempts.attempts(job.id)[1].from_step == 300
+
+
+def test_after_a_step_back_the_job_shows_the_figures_of_the_epoch_it_goes_on_from(stores: Stores) -> None:
+    job = running(stores)
+    shown: list[tuple[Any, ...]] = []
+    for epoch in (1, 2):
+        batch = epoch_batch(job, epoch, epoch)
+        row = batch.epoch_rows[0] = epoch_row(epoch, train_loss=1.0 / epoch, other=2.0 * epoch)
+        batch.summary.update(metrics=row.metrics, non_finite=row.non_finite, train_loss=row.metrics["train_loss"])
+        stores.attempts.write(job.id, token(job), batch)
+        shown.append(figures(stores.jobs.get(job.id)))
+    assert shown[0] != shown[1]
+    stores.attempts.lose(job.id, token(job), heartbeat=None, cause="SIGKILL")
+    job = again(stores, job.id)
+    assert figures(job) == shown[1]
+    stores.attempts.took_over(job.id, token(job), from_epoch=1, from_step=100)
+    assert figures(stores.jobs.get(job.id)) == shown[0]
+    stores.attempts.took_over(job.id, token(job), from_epoch=0, from_step=0)
+    assert figures(stores.jobs.get(job.id)) == ({}, {}, None)
+
+
+def figures(job: Job) -> tuple[Any, ...]:
+    return job.metrics, job.non_finite, job.train_loss
 
 
 def test_a_released_job_goes_back_without_counting(stores: Stores) -> None:

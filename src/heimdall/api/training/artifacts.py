@@ -75,6 +75,8 @@ def head_artifact(request: Request, job_id: JobId, name: str, services: Services
     artifact, headers = _find(services, job_id, name)
     if _is_known(request.headers, headers["ETag"]):
         return Response(status_code=304, headers={"ETag": headers["ETag"]})
+    if services.artifacts.size(artifact.file.key) is None:
+        raise ArtifactNotFoundError(name)
     return Response(headers={**headers, "Content-Length": str(artifact.file.size_bytes)})
 
 

@@ -35,7 +35,8 @@ test: install ## Run all tests this machine can run (ARGS=… goes to pytest)
 	@$(BIN)/python -m pytest $(ARGS)
 
 chaos: install ## Break each part of a cluster ten times, disturb 36 jobs at random, compare with jobs left alone (an hour)
-	HEIMDALL_FAULT_ROUNDS=10 $(BIN)/python -m pytest tests/services/test_faults.py $(ARGS)
+	HEIMDALL_FAULT_ROUNDS=10 HEIMDALL_FAULT_RESULTS=benchmarks/results/faults.json \
+		$(BIN)/python -m pytest tests/services/test_faults.py $(ARGS)
 	HEIMDALL_CHAOS_SCHEDULES=30 HEIMDALL_CHAOS_RESULTS=benchmarks/results/chaos.json \
 		$(BIN)/python -m pytest tests/chaos $(ARGS)
 

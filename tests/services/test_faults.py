@@ -1,13 +1,17 @@
 """Parts of a team's installation break while jobs run: nothing is lost, nothing runs twice, the weights are the same.
 
-`HEIMDALL_FAULT_ROUNDS` sets how often each fault strikes (once by default; `make chaos` asks for ten).
+`HEIMDALL_FAULT_ROUNDS` sets how often each fault strikes (once by default; `make chaos` asks for ten, and names in
+`HEIMDALL_FAULT_RESULTS` the file that gets a line about it).
 """
 
 import hashlib
+import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
@@ -55,6 +59,20 @@ class Site:
                     environment[name] = value.replace(f"127.0.0.1:{address[1]}", f"{self.network.here}:{line.port}")
         self.far_worker = Process(["worker"], folder / "far", environment, inside=self.network.inside)
         self.cluster.workers.insert(0, self.far_worker)
+        self._begun = time.monotonic()
+        self.struck, self.held = Counter[str](), Counter[str]()
+
+    def add_line(self, results: Path) -> None:
+        """What was done and came out, at the end of a list."""
+        line = {
+            "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rounds": self.struck.total(),
+            "held": self.held.total(),
+            "faults": {name: {"struck": times, "held": self.held[name]} for name, times in self.struck.items()},
+            "seconds": round(time.monotonic() - self._begun),
+        }
+        lines = json.loads(results.read_text("utf-8")) if results.exists() else []
+        results.write_text(json.dumps([*lines, line], indent=1) + "\n", "utf-8")
 
     @property
     def apis(self) -> list[Api]:
@@ -86,6 +104,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server) -> Itera
             yield site
         finally:
             codes = site.cluster.close()
+    if path := os.environ.get("HEIMDALL_FAULT_RESULTS"):
+        site.add_line(Path(path))
     assert codes == [0, 0, 0, 0]
 
 
@@ -186,6 +206,7 @@ def test_nothing_is_lost_or_run_twice(
     followers = [Follower(site.apis, job_id) for job_id in job_ids]
     for job_id in job_ids:
         site.apis[0].wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="both workers train")
+    site.struck[strike.__name__] += 1
     strike(site, job_ids)
     for api in site.apis:
         wait_until(api.answers, seconds=60, what="all is well again")
@@ -201,6 +222,7 @@ def test_nothing_is_lost_or_run_twice(
         follower.join(timeout=30)
         assert follower.events == site.apis[0].events(job_id)
     site.cluster.wait_for_workers(2)
+    site.held[strike.__name__] += 1
 
 
 def _is_recovered(site: Site, job_id: str) -> bool:

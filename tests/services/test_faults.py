@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -71,7 +72,7 @@ class Site:
             "faults": {name: {"struck": times, "held": self.held[name]} for name, times in self.struck.items()},
             "seconds": round(time.monotonic() - self._begun),
         }
-        lines = json.loads(results.read_text("utf-8")) if results.exists() else []
+        lines: list[Any] = json.loads(results.read_text("utf-8")) if results.exists() else []
         results.write_text(json.dumps([*lines, line], indent=1) + "\n", "utf-8")
 
     @property

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from heimdall.domain.attempt import Outcome
 from heimdall.domain.errors import CheckpointDamagedError, ConflictError, LeaseLostError, RequestChangedError
-from heimdall.domain.job import Job, Requested, Status
+from heimdall.domain.job import Job, Reason, Requested, Status
 from heimdall.domain.lifecycle import TRANSITIONS, Action
 from heimdall.domain.ports import Stores
 from tests.contract.store.making import WORKER, created, epoch_batch, pause_artifact
@@ -76,6 +76,10 @@ def test_any_sequence_of_actions_keeps_the_promises(stores: Stores, names: list[
     assert told[-1] == job.status
 
 
+def waits_after_a_loss(job: Job) -> bool:
+    return job.reason is Reason.WORKER_LOST and job.restarts > 0 and job.status in {Status.PENDING, Status.QUEUED}
+
+
 def check(before: Job, after: Job, name: str) -> None:
     if after.status is not before.status:
         assert (before.status, after.status) in ALLOWED, name
@@ -83,7 +87,8 @@ def check(before: Job, after: Job, name: str) -> None:
     assert (after.status is Status.RUNNING) is (after.lease_token is not None)
     assert after.requested is None or after.status is Status.RUNNING
     assert (after.completed_at is not None) is after.status.is_ended
-    assert (after.reason is not None) is after.status.is_ended
+    assert after.reason is not None or not after.status.is_ended
+    assert after.reason is None or after.status.is_ended or waits_after_a_loss(after)
     assert after.status is not Status.PAUSED or after.pause_checkpoint_path is not None
     assert after.losses_in_row <= after.max_restarts + 1
     assert after.attempt - before.attempt == (1 if name == "claim" and after.status is not before.status else 0)

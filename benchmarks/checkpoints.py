@@ -36,7 +36,7 @@ from pairs import paired, save
 
 BAR = 1.05
 NUM_SAMPLES = 240  # an epoch takes 2 s or more on two cores
-PAIRS = 31
+PAIRS = 15
 THREADS = os.cpu_count() or 1
 CONFIG = TrainingConfig(
     model_architecture="convnext_atto",

@@ -3,7 +3,6 @@ from collections.abc import Iterator
 import pytest
 
 from tests.services.rabbitmq import SharedRabbit, need_rabbitmq
-from tests.services.s3 import S3Server, need_s3
 
 
 @pytest.fixture(scope="module")
@@ -14,11 +13,3 @@ def broker_url() -> Iterator[str]:
     url = rabbit.add_vhost()
     yield url
     rabbit.delete_vhost(url)
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    need_s3()
-    server = S3Server(tmp_path_factory.mktemp("moto") / "log")
-    yield server
-    server.close()

@@ -1,6 +1,5 @@
 """The artifact stores under test: a local folder, and S3 as moto's server speaks it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,15 +8,7 @@ from obstore.store import S3Store
 from heimdall.artifacts import LocalArtifacts
 from heimdall.artifacts.remote import RemoteArtifacts
 from heimdall.domain.ports import ArtifactStore
-from tests.services.s3 import S3Server, need_s3
-
-
-@pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    need_s3()
-    server = S3Server(tmp_path_factory.mktemp("moto") / "log")
-    yield server
-    server.close()
+from tests.services.s3 import S3Server
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from yarl import URL
 from heimdall.domain.events import EventName, routing_key
 from heimdall.domain.ports import ChangeSignal
 from heimdall.wake.exchange import EXCHANGE
+from heimdall.wake.news import News
 
 QUEUE_PREFIX = "heimdall.websocket.events."
 PREFETCH = 100
@@ -23,30 +24,17 @@ DELETED = routing_key(EventName.DELETED, "")
 logger = logging.getLogger(__name__)
 
 
-class BusSignal:
+class BusSignal(News):
     """The ChangeSignal port on an exclusive queue of its own; says "look" for each event and after each reconnect."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         self._url = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS)
-        self._has_news = threading.Event()
-        self._deleted: list[str] = []
-        self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._closing = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=[self._run()], name="bus")
         self._thread.daemon = True
         self._thread.start()
-
-    def poll(self) -> bool:
-        if not self._has_news.is_set():
-            return False
-        self._has_news.clear()
-        return True
-
-    def take_deleted(self) -> list[str]:
-        with self._lock:
-            deleted, self._deleted = self._deleted, []
-        return deleted
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._closing.set)
@@ -82,15 +70,12 @@ class BusSignal:
             queue = await channel.declare_queue(f"{QUEUE_PREFIX}{uuid4()}", exclusive=True, auto_delete=True)
             await queue.bind(exchange, "#")
             await queue.consume(self._heard)
-            self._has_news.set()
+            self.tell()
             await channel.closed()
 
     async def _heard(self, message: AbstractIncomingMessage) -> None:
         key = message.routing_key or ""
-        if key.startswith(DELETED):
-            with self._lock:
-                self._deleted.append(key.removeprefix(DELETED))
-        self._has_news.set()
+        self.tell(deleted=key.removeprefix(DELETED) if key.startswith(DELETED) else None)
         await message.ack()
 
 

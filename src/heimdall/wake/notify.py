@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from heimdall.wake.inprocess import InProcessWake
+from heimdall.wake.news import News
 
 EVENTS_CHANNEL = "heimdall_events"  # payload: job_id:seq, or job_id:deleted
 QUEUE_CHANNEL = "heimdall_queue"  # payload: job_id
@@ -61,35 +62,19 @@ class Listener:
                     self._heard(notification.payload)
 
 
-class NotifySignal:
+class NotifySignal(News):
     """The ChangeSignal port for an API process. `database` is an address as libpq takes it."""
 
     def __init__(self, database: str) -> None:
-        self._has_news = threading.Event()
-        self._deleted: list[str] = []
-        self._lock = threading.Lock()
+        super().__init__()
         self._listener = Listener(database, EVENTS_CHANNEL, self._heard)
-
-    def poll(self) -> bool:
-        if not self._has_news.is_set():
-            return False
-        self._has_news.clear()
-        return True
-
-    def take_deleted(self) -> list[str]:
-        with self._lock:
-            deleted, self._deleted = self._deleted, []
-        return deleted
 
     def close(self) -> None:
         self._listener.close()
 
     def _heard(self, payload: str) -> None:
         job_id, _, what = payload.partition(":")
-        if what == DELETED:
-            with self._lock:
-                self._deleted.append(job_id)
-        self._has_news.set()
+        self.tell(deleted=job_id if what == DELETED else None)
 
 
 class NotifyWake(InProcessWake):

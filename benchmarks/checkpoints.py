@@ -35,8 +35,8 @@ from heimdall.worker.writer import Writer
 from pairs import paired, save
 
 BAR = 1.05
-NUM_SAMPLES = 240  # an epoch takes 2 s or more on two cores
-PAIRS = 15
+NUM_SAMPLES = 200  # an epoch takes 2 s or more on two cores
+PAIRS = 31
 THREADS = os.cpu_count() or 1
 CONFIG = TrainingConfig(
     model_architecture="convnext_atto",

@@ -2,10 +2,23 @@
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, BinaryIO, cast
 
 from typing_extensions import Buffer, override
+
+BUFFER_BYTES = 1 << 16  # a checkpoint comes in thousands of small pieces, each of which would take the interpreter
+
+
+def write_hashed(write: Callable[[BinaryIO], None], target: IO[bytes]) -> tuple[int, str]:
+    """Let `write` fill `target`; size in bytes and sha256 of what came."""
+    writer = HashingWriter(target)
+    stream = io.BufferedWriter(writer, BUFFER_BYTES)
+    write(cast("BinaryIO", stream))
+    stream.flush()
+    target.flush()
+    return writer.size_bytes, writer.sha256()
 
 
 class HashingWriter(io.RawIOBase):

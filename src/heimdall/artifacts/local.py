@@ -7,12 +7,12 @@ import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import obstore
 from obstore.store import LocalStore
 
-from heimdall.artifacts.hashing import HashingWriter, file_sha256
+from heimdall.artifacts.hashing import file_sha256, write_hashed
 from heimdall.artifacts.keys import PARTIAL_SUFFIX, checked_key
 from heimdall.artifacts.objects import ObjectArtifacts
 from heimdall.domain.attempt import StoredFile
@@ -39,9 +39,7 @@ class LocalArtifacts(ObjectArtifacts):
         partial = path.parent / f".{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
         try:
             with partial.open("wb") as file:
-                writer = HashingWriter(file)
-                write(cast("BinaryIO", writer))
-                file.flush()
+                size_bytes, sha256 = write_hashed(write, file)
                 os.fsync(file.fileno())
             partial.rename(path)
         except BaseException:
@@ -49,7 +47,7 @@ class LocalArtifacts(ObjectArtifacts):
             raise
         for folder in (path.parent, *(made.parent for made in created)):
             _sync_folder(folder)
-        return StoredFile(key=key, size_bytes=writer.size_bytes, sha256=writer.sha256())
+        return StoredFile(key=key, size_bytes=size_bytes, sha256=sha256)
 
     def size(self, key: str) -> int | None:
         path = self._path(key)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
 from heimdall.artifacts.copies import LocalCopies
-from heimdall.artifacts.hashing import HashingWriter, file_sha256
+from heimdall.artifacts.hashing import HashingWriter, file_sha256, write_hashed
 from heimdall.artifacts.keys import checked_key
 from heimdall.artifacts.objects import ObjectArtifacts
 from heimdall.domain.attempt import StoredFile
@@ -66,10 +66,8 @@ class RemoteArtifacts(ObjectArtifacts):
         """
         checked_key(key)
         with tempfile.NamedTemporaryFile(dir=self._copies.staging) as file:
-            writer = HashingWriter(file)
-            write(cast("BinaryIO", writer))
-            file.flush()
-            stored = StoredFile(key=key, size_bytes=writer.size_bytes, sha256=writer.sha256())
+            size_bytes, sha256 = write_hashed(write, file)
+            stored = StoredFile(key=key, size_bytes=size_bytes, sha256=sha256)
             if self.size(key) is not None:
                 if self._remote_sha256(key) != stored.sha256:
                     raise ConflictError(f"The artifact key {key} is already written; keys are written once.")

@@ -32,6 +32,19 @@ def test_what_was_put_is_read_back(store: ArtifactStore, data: bytes) -> None:
     assert store.fetch(stored).read_bytes() == data  # from the copy, where there is one
 
 
+def test_small_and_large_pieces_keep_their_order(store: ArtifactStore) -> None:
+    pieces = [bytes([number % 251]) * (number**3) for number in range(60)]  # 1 byte to 205 kB
+
+    def write(file: BinaryIO) -> None:
+        for piece in pieces:
+            assert file.write(piece) == len(piece)
+
+    data = b"".join(pieces)
+    stored = store.put(KEY, write)
+    assert stored == StoredFile(key=KEY, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    assert store.fetch(stored).read_bytes() == data
+
+
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (3, 7), (3, None), (0, 99), (7, 9), (9, 12), (5, 5)])
 def test_a_range_is_the_slice(store: ArtifactStore, start: int, end: int | None) -> None:
     put(store, KEY, b"weights")

@@ -1,5 +1,6 @@
 """One running service for all tests of the command line, and a way to type commands at it."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,11 @@ class Terminal(Protocol):
 
 
 @pytest.fixture
-def heimdall(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Terminal:
+def heimdall(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Terminal]:
     """Types `heimdall …` in an empty folder, output into a pipe."""
     monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
 
     def type_words(*words: str) -> Typed:
         with pytest.raises(SystemExit) as ended:
@@ -33,7 +36,9 @@ def heimdall(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
         shown = capsys.readouterr()
         return Typed(int(ended.value.code or 0), shown.out, shown.err)
 
-    return type_words
+    yield type_words
+    root.handlers[:] = handlers  # `serve` sets the process's log up, onto a stream that ends with the test
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

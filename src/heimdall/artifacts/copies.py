@@ -4,13 +4,12 @@ import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 NUM_HELD = 4  # files, and as many folders
-STALE_SECONDS = 24 * 3600.0
+STAGING_GATE = ".staging"  # the name of a lock
 
 
 class LocalCopies:
@@ -21,17 +20,16 @@ class LocalCopies:
     """
 
     def __init__(self, root: Path, *, max_bytes: int) -> None:
-        self.staging = root / "staging"
         self._files = root / "objects"
         self._folders = root / "folders"
         self._locks = root / "locks"
-        for folder in (self.staging, self._files, self._folders, self._locks):
+        for folder in (self._files, self._folders, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
         self._max_bytes = max_bytes
         # Descriptors of locked files, of what was opened last at the end.
         self._held_files: dict[str, int] = {}
         self._held_folders: dict[str, int] = {}
-        self._sweep()
+        self.staging = self._open_staging(root / "staging")
 
     def file(self, name: str, make: Callable[[Path], None], *, is_intact: Callable[[Path], bool]) -> Path:
         """The copy called `name`; `make` writes it to the path it is given when there is none, or a damaged one."""
@@ -70,7 +68,7 @@ class LocalCopies:
         """Share the lock that keeps what is called `name` from being evicted while this process has use for it."""
         descriptor = held.pop(name, None)
         if descriptor is None:
-            descriptor = os.open(self._locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = self._open_lock(name)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         held[name] = descriptor
         while len(held) > NUM_HELD:
@@ -85,7 +83,7 @@ class LocalCopies:
                 self._remove_unused(copy)
 
     def _remove_unused(self, copy: Path) -> None:
-        descriptor = os.open(self._locks / copy.name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = self._open_lock(copy.name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with tempfile.TemporaryDirectory(dir=self.staging) as going:  # whole or not at all, also when killed here
@@ -95,15 +93,36 @@ class LocalCopies:
         finally:
             os.close(descriptor)
 
-    def _sweep(self) -> None:
-        """Remove what killed processes left half done."""
-        for left in self.staging.iterdir():
-            try:
-                is_stale = time.time() - left.stat().st_mtime > STALE_SECONDS
-            except FileNotFoundError:
-                continue
-            if is_stale:
-                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    def _open_staging(self, staging: Path) -> Path:
+        """A folder for what this process has half done. It is locked while the process lives; others may go."""
+        staging.mkdir(exist_ok=True)
+        gate = self._open_lock(STAGING_GATE)
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX)  # none is swept between its making and its locking
+            for folder in staging.iterdir():
+                self._sweep(folder)
+            own = Path(tempfile.mkdtemp(dir=staging))
+            self._lock_of_staging = self._open_lock(own.name)
+            fcntl.flock(self._lock_of_staging, fcntl.LOCK_SH)
+        finally:
+            os.close(gate)
+        return own
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove a folder that a process which has ended left behind."""
+        descriptor = self._open_lock(folder.name)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            (self._locks / folder.name).unlink()
+        finally:
+            os.close(descriptor)
+
+    def _open_lock(self, name: str) -> int:
+        return os.open(self._locks / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _used_at(copy: Path) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from heimdall.artifacts import copies as copies_module
-from heimdall.artifacts.copies import STALE_SECONDS, LocalCopies
+from heimdall.artifacts.copies import LocalCopies
 
 
 def of_size(num_bytes: int) -> Callable[[Path], None]:
@@ -97,12 +97,22 @@ def test_a_process_lets_go_of_what_it_used_long_ago(tmp_path: Path) -> None:
     assert [folder.exists() for folder in folders] == [False] * 4 + [True] * 4
 
 
-def test_what_a_killed_process_left_is_swept_a_day_later(tmp_path: Path) -> None:
-    copies = LocalCopies(tmp_path, max_bytes=100)
-    left, recent = copies.staging / "left", copies.staging / "recent"
-    for path in (left, recent):
-        path.write_bytes(b"half")
-    age = recent.stat().st_mtime - STALE_SECONDS - 1
-    os.utime(left, (age, age))
+def test_what_a_killed_process_left_half_done_is_swept_and_nothing_of_a_living_one(tmp_path: Path) -> None:
+    ours, theirs = multiprocessing.Pipe()
+    writer = multiprocessing.get_context("spawn").Process(target=leave_half_done, args=(tmp_path, theirs))
+    writer.start()
+    half_done = Path(ours.recv())
     LocalCopies(tmp_path, max_bytes=100)
-    assert (left.exists(), recent.exists()) == (False, True)
+    assert half_done.exists()
+    writer.kill()
+    writer.join()
+    assert half_done.exists()
+    LocalCopies(tmp_path, max_bytes=100)
+    assert not half_done.parent.exists()
+
+
+def leave_half_done(root: Path, link: Connection) -> None:
+    half_done = LocalCopies(root, max_bytes=100).staging / "half"
+    half_done.write_bytes(b"half")
+    link.send(str(half_done))
+    link.recv()

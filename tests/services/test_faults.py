@@ -169,6 +169,7 @@ def hang_s3_for_a_minute(site: Site, job_ids: list[str]) -> None:
     gone_at = time.monotonic()
     answer = site.apis[0].api.get(f"/jobs/{job_ids[0]}/artifacts/checkpoints/last.pth", timeout=60)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert "object store" in answer.json()["detail"]
     assert not site.apis[0].answers()
     time.sleep(gone_at + S3_GONE_SECONDS - time.monotonic())  # an outage is a length of time
     site.s3_line.mend()

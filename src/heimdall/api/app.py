@@ -25,7 +25,7 @@ DESCRIPTION = "Creates, queues, runs, watches, pauses, resumes and recovers mode
 
 def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
     """The ASGI application. `app.state.hub.stop()` ends all streams, so that a server can shut down at once."""
-    hub = Hub(services.jobs, services.history, services.signal, outage_errors=options.outage_errors)
+    hub = Hub(services.jobs, services.history, services.signal)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -55,7 +55,7 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
     app.include_router(training, prefix="/v1/training", max_body_size=limit, include_in_schema=False)
     app.include_router(login.router, max_body_size=limit)
     app.include_router(sockets.router)
-    install_error_handlers(app, options.outage_errors)
+    install_error_handlers(app)
     install_openapi(app, services.specs(), DESCRIPTION)
     _add_middleware(app, options)
     return app

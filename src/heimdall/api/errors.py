@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from heimdall.domain.errors import HeimdallError, InvalidInputError
+from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -59,14 +59,13 @@ def problem(
     return Response(json.dumps(body), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def install_error_handlers(app: FastAPI, outage_errors: tuple[type[Exception], ...]) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     handlers: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
         HeimdallError: _domain_error,
         RequestValidationError: _validation_error,
         HTTPException: _http_error,
         RecursionError: _too_deep,
         Exception: _unexpected_error,
-        **dict.fromkeys(outage_errors, _outage),
     }
     for error_class, handler in handlers.items():
         app.add_exception_handler(error_class, handler)
@@ -74,8 +73,10 @@ def install_error_handlers(app: FastAPI, outage_errors: tuple[type[Exception], .
 
 async def _domain_error(request: Request, error: HeimdallError) -> Response:
     errors = error.errors if isinstance(error, InvalidInputError) else None
-    headers = RETRY if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE else None
     path = request.url.path
+    headers = RETRY if isinstance(error, UnavailableError) else None
+    if error.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+        logger.warning("%s %s: %s (%s)", request.method, path, error, error.__cause__ or "no more is known")
     return problem(error.status_code, str(error), code=error.code, instance=path, errors=errors, headers=headers)
 
 
@@ -94,17 +95,6 @@ async def _http_error(request: Request, error: HTTPException) -> Response:
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         detail = f"{request.method} is not possible at {request.url.path}."
     return problem(error.status_code, detail, code=code, instance=request.url.path, headers=error.headers)
-
-
-async def _outage(request: Request, error: Exception) -> Response:
-    logger.warning("%s %s: the database cannot be used: %s", request.method, request.url.path, error)
-    return problem(
-        503,
-        "The database cannot be reached; try again in a moment.",
-        code="unavailable",
-        instance=request.url.path,
-        headers=RETRY,
-    )
 
 
 async def _too_deep(request: Request, error: RecursionError) -> Response:

@@ -41,10 +41,7 @@ class ApiServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOptions:
-    """`outage_errors`: what a store raises when its database cannot be reached; answered with 503.
-
-    A limit of 0 is none; requests count by token, or by peer where there is none.
-    """
+    """A limit of 0 is none; requests count by token, or by peer where there is none."""
 
     version: str
     allowed_hosts: frozenset[str] = frozenset()
@@ -53,7 +50,6 @@ class ApiOptions:
     max_body_bytes: int = 1024 * 1024
     requests_per_minute: int = 0
     failed_logins_per_minute: int = 0
-    outage_errors: tuple[type[Exception], ...] = ()
 
 
 async def api_services(connection: HTTPConnection) -> ApiServices:

@@ -23,7 +23,7 @@ from heimdall.bootstrap.installation import Installation, open_installation
 from heimdall.bootstrap.readiness import ReadinessCheck
 from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
-from heimdall.domain.errors import StartRefusedError, UnavailableError
+from heimdall.domain.errors import StartRefusedError
 from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import specs
@@ -103,7 +103,6 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
         trusted_proxies=settings.forwarded_allow_ips,
         requests_per_minute=settings.requests_per_minute,
         failed_logins_per_minute=settings.failed_logins_per_minute,
-        outage_errors=(UnavailableError,),
     )
     app = create_app(services, options)
     inner = app.router.lifespan_context

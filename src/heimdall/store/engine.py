@@ -37,6 +37,15 @@ ROLLED_BACK_STATES = frozenset({"40001", "40P01"})  # serialization failure, dea
 SQLITE_DEFECTS = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE}
 )
+# What waiting alone does not mend; a trainer waits all the same, until somebody has mended it.
+SQLITE_TROUBLES = {
+    sqlite3.SQLITE_FULL: "The disk of the database is full; free some space.",
+    sqlite3.SQLITE_READONLY: "The database cannot be written to; check the permissions of its file and folder.",
+    sqlite3.SQLITE_IOERR: "The disk of the database reports errors; check the disk and the system's log.",
+    sqlite3.SQLITE_CORRUPT: "The file of the database is damaged; stop the service and put a copy in its place.",
+    sqlite3.SQLITE_NOTADB: "The file of the database is not one; stop the service and put a copy in its place.",
+}
+POSTGRES_TROUBLES = {"53100": "The disk of the database server is full; free some space there."}
 POSTGRES_ARGUMENTS: dict[str, Any] = {
     "application_name": APPLICATION,
     "connect_timeout": 5,
@@ -270,10 +279,14 @@ def _explained(error: DBAPIError | PoolTimeoutError) -> Exception:
     if isinstance(error, PoolTimeoutError):
         return UnavailableError("The database is busy: no connection was free in time; try again in a moment.")
     if isinstance(error.orig, sqlite3.Error):
-        is_defect = error.orig.sqlite_errorcode & 0xFF in SQLITE_DEFECTS
+        code = error.orig.sqlite_errorcode & 0xFF
+        is_defect, trouble = code in SQLITE_DEFECTS, SQLITE_TROUBLES.get(code)
     else:
         is_defect = not (isinstance(error, OperationalError) or error.connection_invalidated)
-    return error if is_defect else UnavailableError("The database cannot be reached or is locked; try again later.")
+        trouble = POSTGRES_TROUBLES.get(getattr(error.orig, "sqlstate", None) or "")
+    if is_defect:
+        return error
+    return UnavailableError(trouble or "The database cannot be reached or is locked; try again in a moment.")
 
 
 @contextmanager

@@ -77,9 +77,10 @@ def prepare(url: str, mode: Mode, migrations: Migrations = OURS) -> str:
             _check_foreign_keys(connection)
             return migrations.revision
     except DBAPIError as error:
-        raise UnavailableError(
-            f"The database cannot be opened ({type(error.orig).__name__}); is it running?"
-        ) from error
+        first_line = str(error.orig).strip().partition("\n")[0]
+        is_sqlite = place.get_backend_name() == "sqlite"
+        advice = "check the data folder" if is_sqlite else "check that it runs, and HEIMDALL_DATABASE_URL"
+        raise UnavailableError(f"The database cannot be opened: {first_line}; {advice}.") from error
     finally:
         engine.dispose()
 

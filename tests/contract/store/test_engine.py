@@ -99,6 +99,23 @@ def test_a_database_that_is_away_is_said_to_be_so(tmp_path: Path) -> None:
         database.close()
 
 
+def test_a_full_disk_and_a_damaged_file_are_called_by_their_names(sqlite_url: str) -> None:
+    database = open_database(sqlite_url)
+    with pytest.raises(UnavailableError, match="disk of the database is full"):
+        database.write(fill_up)
+    database.close()
+    Path(sqlite_url.removeprefix("sqlite:///")).write_bytes(b"no database" * 1000)
+    with pytest.raises(UnavailableError, match="file of the database is"):
+        open_stores(database).jobs.counts()
+    database.close()
+
+
+def fill_up(connection: Connection) -> None:
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    connection.exec_driver_sql("CREATE TABLE large AS SELECT zeroblob(1000000)")
+
+
 def test_a_defect_is_not_called_an_outage(database: Database) -> None:
     with pytest.raises(DBAPIError):
         database.write(lambda connection: connection.execute(text("SELECT * FROM no_such_table")))

@@ -25,6 +25,7 @@ TICK_SECONDS = 0.02
 LOOK_SECONDS = 1.0
 PAGE = 100
 STREAM_THREADS = 8
+OUTAGES = (UnavailableError, OSError)
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
@@ -34,14 +35,7 @@ class StoppingError(Exception):
 
 
 class Hub:
-    def __init__(
-        self,
-        jobs: JobService,
-        history: HistoryStore,
-        signal: ChangeSignal,
-        *,
-        outage_errors: tuple[type[Exception], ...] = (),
-    ) -> None:
+    def __init__(self, jobs: JobService, history: HistoryStore, signal: ChangeSignal) -> None:
         self.num_sockets = 0
         self.num_streams = 0
         self.num_events = 0
@@ -50,7 +44,6 @@ class Hub:
         self.jobs = jobs
         self.everything: Everything | None = None
         self._signal = signal
-        self.outage_errors = (*outage_errors, UnavailableError, OSError)
         self._feeds: dict[str, Feed] = {}
         self._limiter = anyio.CapacityLimiter(STREAM_THREADS)
         self._wanted = anyio.Event()
@@ -171,7 +164,7 @@ class Hub:
         while not self.is_stopping:
             try:
                 return await self.read(self._page, job_id, after)
-            except self.outage_errors:
+            except OUTAGES:
                 await anyio.sleep(LOOK_SECONDS)
         raise StoppingError
 
@@ -188,7 +181,7 @@ class Hub:
                 await self._wanted.wait()
             try:
                 await self._tick()
-            except self.outage_errors as error:
+            except OUTAGES as error:
                 logger.warning("Live streams wait for the database: %s", error)
                 await anyio.sleep(LOOK_SECONDS)
             except Exception:  # the one follower of all streams must outlive any single mistake

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketDiscon
 
 from heimdall.api.json_body import parse_json
 from heimdall.api.live.frames import error_text, now_text
-from heimdall.api.live.hub import Hub, StoppingError
+from heimdall.api.live.hub import OUTAGES, Hub, StoppingError
 from heimdall.domain.wire import json_text
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -83,7 +83,7 @@ class Session:
             return TOO_SLOW
         except StoppingError:
             return RESTARTING
-        except self._hub.outage_errors:
+        except OUTAGES:
             return TRY_LATER
 
     async def _listen(self, hear: Hear) -> int | None:

@@ -66,7 +66,7 @@ def test_a_pause_taken_back_does_nothing(place: Place, gate: Gate) -> None:
         job = place.submit(epochs=2, gate=gate.path)
         gate.wait_for(1)
         place.stores.jobs.request(job.id, Requested.PAUSE)
-        place.stores.jobs.withdraw_pause(job.id)
+        place.stores.jobs.resume(job.id)
         gate.open(1, 2)
         job = place.wait(job)
     assert (job.status, job.attempt) == (Status.COMPLETED, 1)

@@ -241,7 +241,7 @@ def hold_connection(context: TrainingContext) -> None:
 
 def withdraw_late(context: TrainingContext) -> None:
     """The user takes the pause back when its checkpoint is written and its transaction is not."""
-    change_mind_after_copy(context, lambda stores: stores.jobs.withdraw_pause(context.job_id))
+    change_mind_after_copy(context, lambda stores: stores.jobs.resume(context.job_id))
 
 
 def cancel_late(context: TrainingContext) -> None:

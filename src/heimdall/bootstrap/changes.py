@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from heimdall.domain.ports import ChangeSignal, Publisher, Wake
+from heimdall.domain.signals import ChangeSignal, Publisher, Wake
 from heimdall.settings import Settings
 from heimdall.wake import DataVersionSignal, InProcessWake, PollingSignal, Silence
 

@@ -1,11 +1,11 @@
-"""The seams: what the rest of the product asks of a database, a wake-up, and a file store.
+"""The seams: what the rest of the product asks of a database and a file store (of wake-ups: `signals`).
 
 Guarantees stated here are tested by one contract suite per port, run against every implementation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -73,8 +73,6 @@ class JobStore(Protocol):
         """Ask a running job to pause. Asking twice is fine; cancel asked for already: ConflictError."""
         ...
 
-    def withdraw_pause(self, job_id: str, *, actor: str | None = None) -> Job: ...
-
     def cancel(self, job_id: str, *, actor: str | None = None) -> Job:
         """pending, queued, paused → cancelled at once; running: requested = cancel. Twice is fine."""
         ...
@@ -100,6 +98,10 @@ class JobStore(Protocol):
         ...
 
     def forget_deleted(self, prefix: str) -> None: ...
+
+    def empty_events(self, *, ended_for: timedelta) -> bool:
+        """Empty some step, log and system events of a job ended so long; False when there are none left."""
+        ...
 
     def pending_ids(self) -> list[str]: ...
 
@@ -292,58 +294,6 @@ class TokenStore(Protocol):
 
     def delete_all(self) -> int:
         """How many there were."""
-        ...
-
-
-class Wake(Protocol):
-    """Says when to look. Never carries data that must not be lost."""
-
-    @property
-    def is_away(self) -> bool:
-        """Nothing can be sent at the moment: jobs stay pending. Answers at once."""
-        ...
-
-    def send(self, job_id: str, task_id: str) -> None:
-        """A job is queued. Raises BrokerUnavailableError when it cannot be sent within 2 s."""
-        ...
-
-    def wait(self, timeout: float) -> bool:
-        """Block until a job may be ready (True) or the time is over."""
-        ...
-
-    def welcome(self, *, is_free: bool) -> None:
-        """Whether a job could start here: a process that has no free slot leaves messages to others."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class ChangeSignal(Protocol):
-    """Tells one API process that something was written to the database."""
-
-    def poll(self) -> bool:
-        """True when something may have changed since the last call. Microseconds."""
-        ...
-
-    def take_deleted(self) -> list[str]:
-        """Jobs heard to be deleted since the last call, where the signal says so."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Publisher(Protocol):
-    """Tells others of stored events. Never blocks, never raises: the log in the database has them."""
-
-    @property
-    def num_failures(self) -> int:
-        """Events that could not be published since the start."""
-        ...
-
-    def publish(self, events: Sequence[Event]) -> None: ...
-
-    def close(self, seconds: float) -> None:
-        """Wait at most `seconds` for what is under way."""
         ...
 
 

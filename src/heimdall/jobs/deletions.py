@@ -1,7 +1,8 @@
-"""Files of what was deleted. Rows go first; the table of deletions names what may have left files behind."""
+"""What goes for good. Rows first: the table of deletions names what may have left files behind."""
 
 import logging
 import threading
+from datetime import timedelta
 
 from heimdall.domain.errors import UnavailableError
 from heimdall.domain.ports import ArtifactStore, Stores
@@ -18,21 +19,30 @@ def remove_files(artifacts: ArtifactStore, prefix: str) -> None:
 
 
 class Sweep:
-    """Finishes deletions that a crash or an outage cut short.
+    """Finishes deletions that a crash or an outage cut short, and empties events of jobs ended for `keep_events`.
 
-    It looks twice at each, `seconds` apart: a worker that was cut off may still be writing a file.
+    It looks twice at each deletion, `seconds` apart: a worker that was cut off may still be writing a file.
     """
 
-    def __init__(self, stores: Stores, artifacts: ArtifactStore, *, seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        stores: Stores,
+        artifacts: ArtifactStore,
+        *,
+        seconds: float = 60.0,
+        keep_events: timedelta | None = None,
+    ) -> None:
         self._stores = stores
         self._artifacts = artifacts
         self._seconds = seconds
+        self._keep_events = keep_events
         self._looked_at = set[str]()
 
     def run(self, stop: threading.Event) -> None:
         while True:
             try:
                 self.look()
+                self.empty_events(stop)
             except UnavailableError as error:
                 logger.warning("Deleted files wait for their removal: %s", error)
             except Exception:
@@ -49,3 +59,9 @@ class Sweep:
                 self._looked_at.remove(prefix)
             else:
                 self._looked_at.add(prefix)
+
+    def empty_events(self, stop: threading.Event) -> None:
+        """Raises: UnavailableError."""
+        if self._keep_events is not None:
+            while not stop.is_set() and self._stores.jobs.empty_events(ended_for=self._keep_events):
+                pass

@@ -17,8 +17,9 @@ from heimdall.domain.errors import (
     ConflictError,
 )
 from heimdall.domain.job import Job, NewJob, Requested, Status
-from heimdall.domain.ports import ArtifactStore, Stores, Wake
+from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
+from heimdall.domain.signals import Wake
 from heimdall.jobs.deletions import remove_files
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
 from heimdall.sdk.registry import spec_of
@@ -85,9 +86,6 @@ class JobService:
 
     def pause(self, job_id: str, *, actor: str | None = None) -> Job:
         """Ask a running job to pause at the end of its epoch. Raises: ConflictError."""
-        job = self._stores.jobs.get(job_id)
-        if job.total_epochs == 0:
-            raise ConflictError("A data-generation job has no epochs to pause at; cancel it instead.")
         return self._stores.jobs.request(job_id, Requested.PAUSE, actor=actor)
 
     def resume(self, job_id: str, *, from_last_good: bool = False, actor: str | None = None) -> Job:

@@ -21,6 +21,7 @@ from heimdall.store.endings import close_attempt, completed
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import PAUSE_CHECKPOINT, drop_artifact, find_artifact, newest_checkpoint
 from heimdall.store.pages import page_of
+from heimdall.store.retention import empty_slice
 from heimdall.store.tables import attempts, checkpoints, workers
 
 CHANGEABLE = frozenset({"job_name", "notes", "tags", "priority"})
@@ -100,21 +101,13 @@ class SqlJobStore:
     @writes
     def request(self, connection: Connection, job_id: str, requested: Requested, *, actor: str | None = None) -> Job:
         job = lock_job(connection, job_id)
+        if requested is Requested.PAUSE and job.total_epochs == 0:
+            raise ConflictError("A data-generation job has no epochs to pause at; cancel it instead.")
         if job.status is not Status.RUNNING:
             raise ConflictError.of(requested.value, job.status, [Status.RUNNING])
-        if requested is Requested.PAUSE:
-            if job.requested is Requested.CANCEL:
-                raise ConflictError("Cannot pause this job: it is being cancelled.")
-            if job.total_epochs == 0:
-                raise ConflictError("A data-generation job has no epochs to pause at; cancel it instead.")
+        if requested is Requested.PAUSE and job.requested is Requested.CANCEL:
+            raise ConflictError("Cannot pause this job: it is being cancelled.")
         return self._ask(connection, job, requested, actor)
-
-    @writes
-    def withdraw_pause(self, connection: Connection, job_id: str, *, actor: str | None = None) -> Job:
-        job = lock_job(connection, job_id)
-        if job.status is not Status.RUNNING or job.requested is Requested.CANCEL:
-            raise ConflictError(f"There is no pause to take back: the job is {_state(job)}.")
-        return self._ask(connection, job, None, actor)
 
     @writes
     def cancel(self, connection: Connection, job_id: str, *, actor: str | None = None) -> Job:
@@ -205,6 +198,10 @@ class SqlJobStore:
     @writes
     def forget_deleted(self, connection: Connection, prefix: str) -> None:
         forget_deletion(connection, prefix)
+
+    @writes
+    def empty_events(self, connection: Connection, *, ended_for: timedelta) -> bool:
+        return empty_slice(connection, self.database.now() - ended_for)
 
     @reads
     def pending_ids(self, connection: Connection) -> list[str]:
@@ -317,7 +314,3 @@ class SqlJobStore:
 def _queued(status: Status, task_id: str | None) -> NewEvent:
     data = {"status": status.value, "celery_task_id": task_id, "resume_epoch": None, "actor": None}
     return NewEvent(EventName.QUEUED, data)
-
-
-def _state(job: Job) -> str:
-    return "being cancelled" if job.requested is Requested.CANCEL else job.status.value

@@ -42,15 +42,14 @@ def _lines(connection: Connection, job_id: str, after: int) -> Iterator[dict[str
     """The lines after `after`, read a few events at a time."""
     log = job_events.c
     holds_next = select(func.max(log.first_line)).where(log.job_id == job_id, log.first_line <= after + 1)
-    first: int | None = connection.execute(holds_next).scalar_one()
+    first: int | None = connection.execute(holds_next).scalar_one() or after + 1  # the lines before may be emptied
     while first is not None:
         statement = (
-            select(log.data)
+            select(log.first_line, log.data)
             .where(log.job_id == job_id, log.first_line >= first)
             .order_by(log.first_line)
             .limit(EVENTS_AT_ONCE)
         )
-        events = connection.execute(statement).scalars().all()
-        lines = [line for data in events for line in data["lines"]]
-        yield from (line for line in lines if line["line"] > after)
-        first = lines[-1]["line"] + 1 if len(events) == EVENTS_AT_ONCE and lines else None
+        events = connection.execute(statement).all()
+        yield from (line for event in events for line in event.data["lines"] if line["line"] > after)
+        first = events[-1].first_line + 1 if len(events) == EVENTS_AT_ONCE else None

@@ -281,6 +281,14 @@ workers = Table(
 
 # Jobs (and, as `datasets/{id}`, datasets) whose own row is gone and whose many rows or files may still be there: what a
 # crash cut short is finished from here.
+# Events up to number `through` hold no points, lines and figures any more (`retention`).
+emptied_events = Table(
+    "emptied_events",
+    metadata,
+    Column("job_id", PlainText, ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("through", BigInteger, nullable=False),
+)
+
 deletions = Table("deletions", metadata, Column("job_id", PlainText, primary_key=True))
 
 # Revoked ones stay: where there was a token, nobody comes in without one.

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from yarl import URL
 
 from heimdall.domain.events import EventName, routing_key
-from heimdall.domain.ports import ChangeSignal
+from heimdall.domain.signals import ChangeSignal
 from heimdall.wake.exchange import EXCHANGE
 from heimdall.wake.news import News
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 
 from heimdall.domain.errors import LeaseLostError, UnavailableError
-from heimdall.domain.ports import AttemptStore, ChangeSignal
+from heimdall.domain.ports import AttemptStore
+from heimdall.domain.signals import ChangeSignal
 from heimdall.worker.stopping import StopFlag
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,8 @@ from heimdall.domain.errors import (
 )
 from heimdall.domain.job import Job, Reason, Requested
 from heimdall.domain.lifecycle import Action
-from heimdall.domain.ports import ArtifactStore, ChangeSignal, Stores
+from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.signals import ChangeSignal
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining

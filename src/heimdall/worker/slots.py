@@ -13,7 +13,8 @@ from heimdall.domain.attempt import Outcome, Pulse, WorkerInfo
 from heimdall.domain.errors import JobNotFoundError, LeaseLostError, RequestChangedError, UnavailableError
 from heimdall.domain.job import Job, Requested, Status
 from heimdall.domain.lifecycle import Action
-from heimdall.domain.ports import Stores, Wake
+from heimdall.domain.ports import Stores
+from heimdall.domain.signals import Wake
 from heimdall.worker.allotment import allot, refusal
 from heimdall.worker.files import AttemptFiles, attempt_of
 from heimdall.worker.output import leftover_lines

@@ -94,14 +94,12 @@ def test_pausing_a_running_job(stores: Stores) -> None:
     asked = stores.jobs.request(job.id, Requested.PAUSE, actor="ada")
     assert (asked.status, asked.requested) == (Status.RUNNING, Requested.PAUSE)
     assert stores.jobs.request(job.id, Requested.PAUSE).event_seq == asked.event_seq
-    assert stores.jobs.withdraw_pause(job.id).requested is None
-    stores.jobs.request(job.id, Requested.PAUSE)
     assert stores.jobs.resume(job.id).requested is None
     stores.jobs.cancel(job.id)
     with pytest.raises(ConflictError):
         stores.jobs.request(job.id, Requested.PAUSE)
     with pytest.raises(ConflictError):
-        stores.jobs.withdraw_pause(job.id)
+        stores.jobs.resume(job.id)
 
 
 def test_a_job_without_epochs_cannot_pause(stores: Stores) -> None:

@@ -38,7 +38,6 @@ ACTIONS: dict[str, Do] = {
     "recall": lambda stores, job, _: stores.jobs.recall(job.id, job.celery_task_id or ""),
     "claim": lambda stores, job, _: stores.attempts.claim(WORKER, free_gpus=0, job_id=job.id),
     "pause": lambda stores, job, _: stores.jobs.request(job.id, Requested.PAUSE),
-    "withdraw": lambda stores, job, _: stores.jobs.withdraw_pause(job.id),
     "cancel": lambda stores, job, _: stores.jobs.cancel(job.id),
     "resume": lambda stores, job, _: stores.jobs.resume(job.id),
     "resume_last_good": lambda stores, job, _: stores.jobs.resume(job.id, from_last_good=True),

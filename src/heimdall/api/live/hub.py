@@ -18,7 +18,8 @@ from heimdall.api.live.feed import Feed
 from heimdall.api.live.frames import Frame, deleted_frame, event_frame
 from heimdall.domain.errors import JobNotFoundError, UnavailableError
 from heimdall.domain.job import Job
-from heimdall.domain.ports import ChangeSignal, HistoryStore
+from heimdall.domain.ports import HistoryStore
+from heimdall.domain.signals import ChangeSignal
 from heimdall.jobs.service import JobService
 
 TICK_SECONDS = 0.02

@@ -28,6 +28,13 @@ class CheckpointKind(StrEnum):
     PERIODIC = "periodic"
 
 
+# Names of artifacts; each points to a file under a key of its own.
+BEST_CHECKPOINT = "checkpoints/best_model.pth"
+LAST_CHECKPOINT = "checkpoints/last.pth"
+PREVIOUS_CHECKPOINT = "checkpoints/previous.pth"
+PAUSE_CHECKPOINT = "checkpoints/pause_checkpoint.pth"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredFile:
     """A complete, durable object in the artifact store."""

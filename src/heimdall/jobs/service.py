@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from heimdall.domain.attempt import Artifact, Checkpoint
+from heimdall.domain.attempt import PAUSE_CHECKPOINT, Artifact, Checkpoint
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetStatus
 from heimdall.domain.errors import (
     ArtifactNotFoundError,
@@ -23,8 +23,6 @@ from heimdall.domain.signals import Wake
 from heimdall.jobs.deletions import remove_files
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
 from heimdall.sdk.registry import spec_of
-
-PAUSE_CHECKPOINT = "checkpoints/pause_checkpoint.pth"
 
 
 class JobService:

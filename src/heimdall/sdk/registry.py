@@ -33,7 +33,7 @@ def spec_of(kind: str) -> TrainerSpec:
     if kind not in known:
         message = (
             f"There is no trainer of kind {kind!r}; installed: {', '.join(known) or 'none'}. "
-            "A newly added entry point is seen after `make install`."
+            "Install the package of a new one into the same environment and start the service again."
         )
         raise InvalidInputError(message, [{"loc": ["kind"], "msg": message}])
     return known[kind]

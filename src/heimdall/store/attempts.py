@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, or_, select, update
 
-from heimdall.domain.attempt import Attempt, Batch, Checkpoint, Outcome, WorkerInfo
+from heimdall.domain.attempt import PAUSE_CHECKPOINT, Attempt, Batch, Checkpoint, Outcome, WorkerInfo
 from heimdall.domain.errors import JobNotFoundError, LeaseLostError, RequestChangedError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Phase, Requested, Status
@@ -16,7 +16,7 @@ from heimdall.store.batches import write_batch
 from heimdall.store.change import append_events, jobs, lock_job, update_job
 from heimdall.store.endings import end_attempt, lose_attempt
 from heimdall.store.engine import Database, reads, writes
-from heimdall.store.files import PAUSE_CHECKPOINT, checkpoint_of, drop_artifact, upsert
+from heimdall.store.files import checkpoint_of, drop_artifact, upsert
 from heimdall.store.metrics import newest_figures
 from heimdall.store.tables import attempts, checkpoints, training_jobs, workers
 from heimdall.store.vanished import end_vanished

@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, update
 
-from heimdall.domain.attempt import Outcome
+from heimdall.domain.attempt import PAUSE_CHECKPOINT, Outcome
 from heimdall.domain.dataset import DatasetStatus
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Reason, Requested, Status
 from heimdall.domain.lifecycle import Action, back_off_seconds, next_status, status_after_loss
 from heimdall.store.change import change_job, warn
 from heimdall.store.datasets import end_generation
-from heimdall.store.files import PAUSE_CHECKPOINT, newest_checkpoint, put_artifact, put_pause_checkpoint
+from heimdall.store.files import newest_checkpoint, put_artifact, put_pause_checkpoint
 from heimdall.store.tables import attempts
 
 NO_LEASE: dict[str, Any] = {

@@ -7,10 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Insert, RowMapping, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from heimdall.domain.attempt import Artifact, ArtifactType, Checkpoint, StoredFile
+from heimdall.domain.attempt import PAUSE_CHECKPOINT, Artifact, ArtifactType, Checkpoint, StoredFile
 from heimdall.store.tables import artifacts, checkpoints
-
-PAUSE_CHECKPOINT = "checkpoints/pause_checkpoint.pth"
 
 
 def upsert(connection: Connection, table: Table, row: Mapping[str, Any], *, keys: list[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from heimdall.domain.attempt import Pulse
+from heimdall.domain.attempt import PAUSE_CHECKPOINT, Pulse
 from heimdall.domain.dataset import Dataset, DatasetStatus
 from heimdall.domain.errors import CheckpointDamagedError, ConflictError, InvalidInputError
 from heimdall.domain.events import EventName, NewEvent
@@ -19,7 +19,7 @@ from heimdall.store.datasets import end_generation, lock_dataset
 from heimdall.store.deletion import delete_slice, forget_deletion, hide_job, waiting_deletions
 from heimdall.store.endings import close_attempt, completed
 from heimdall.store.engine import Database, reads, writes
-from heimdall.store.files import PAUSE_CHECKPOINT, drop_artifact, find_artifact, newest_checkpoint
+from heimdall.store.files import drop_artifact, find_artifact, newest_checkpoint
 from heimdall.store.pages import page_of
 from heimdall.store.retention import empty_slice
 from heimdall.store.tables import attempts, checkpoints, workers

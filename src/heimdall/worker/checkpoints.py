@@ -11,7 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from heimdall.domain.attempt import Artifact, ArtifactType, Checkpoint, CheckpointKind, EpochRow, StoredFile
+from heimdall.domain.attempt import (
+    BEST_CHECKPOINT,
+    LAST_CHECKPOINT,
+    PAUSE_CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    Artifact,
+    ArtifactType,
+    Checkpoint,
+    CheckpointKind,
+    EpochRow,
+    StoredFile,
+)
 from heimdall.domain.errors import CheckpointDamagedError, HeimdallError, UnavailableError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job
@@ -21,10 +32,6 @@ from heimdall.worker.writer import Part, Writer
 
 logger = logging.getLogger(__name__)
 
-BEST = "checkpoints/best_model.pth"
-LAST = "checkpoints/last.pth"
-PREVIOUS = "checkpoints/previous.pth"
-PAUSE = "checkpoints/pause_checkpoint.pth"
 SUMMARY_METRICS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 
 
@@ -55,9 +62,9 @@ class Checkpoints:
     def begin_at(self, epoch: int, file: StoredFile | None) -> None:
         """Training goes on after `epoch`, whose state is in `file`."""
         self.epoch = epoch
-        pause_copy = self._named.pop(PAUSE, None)
+        pause_copy = self._named.pop(PAUSE_CHECKPOINT, None)
         if epoch:
-            self._newest = file or self._named.get(LAST)
+            self._newest = file or self._named.get(LAST_CHECKPOINT)
         if pause_copy is not None and pause_copy.key not in self._used_keys():
             self._artifacts.delete([pause_copy.key])  # its name went when it was loaded
         self._epoch_began = time.monotonic()
@@ -89,7 +96,7 @@ class Checkpoints:
 
     def best(self) -> Path | None:
         self.wait()
-        file = self._named.get(BEST)
+        file = self._named.get(BEST_CHECKPOINT)
         return None if file is None else self._artifacts.fetch(file)
 
     def copy_for_pause(self) -> Artifact | None:
@@ -101,7 +108,7 @@ class Checkpoints:
         if self._artifacts.size(key) is not None:  # a pause at this epoch was asked for and taken back before
             self._artifacts.delete([key])
         file = self._artifacts.put_file(key, self._artifacts.fetch(self._newest))
-        return Artifact(name=PAUSE, file=file, artifact_type=ArtifactType.CHECKPOINT)
+        return Artifact(name=PAUSE_CHECKPOINT, file=file, artifact_type=ArtifactType.CHECKPOINT)
 
     def sweep(self) -> None:
         """Remove what lost attempts wrote and nothing names."""
@@ -159,11 +166,11 @@ class Checkpoints:
         self._retire()
 
     def _names(self, report: EpochReport, file: StoredFile) -> dict[str, StoredFile]:
-        names = {LAST: file}
+        names = {LAST_CHECKPOINT: file}
         if self._newest is not None:
-            names[PREVIOUS] = self._newest
+            names[PREVIOUS_CHECKPOINT] = self._newest
         if report.is_best:
-            names[BEST] = file
+            names[BEST_CHECKPOINT] = file
         if report.keep:
             names[f"checkpoints/epoch_{report.epoch:04d}.pth"] = file
         return names
@@ -186,7 +193,7 @@ class Checkpoints:
 
     def _events(self, report: EpochReport, checkpoint: Checkpoint, row: EpochRow) -> list[NewEvent]:
         saved = {
-            "name": LAST,
+            "name": LAST_CHECKPOINT,
             "kind": CheckpointKind.LAST.value,
             "epoch": report.epoch,
             "val_loss": checkpoint.val_loss,
@@ -223,7 +230,7 @@ class Checkpoints:
         }
         summary |= {name: row.metrics[name] for name in SUMMARY_METRICS if name in row.metrics}
         if report.is_best:
-            summary["checkpoint_path"] = BEST
+            summary["checkpoint_path"] = BEST_CHECKPOINT
         return summary
 
     def _percent(self, epoch: int) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from heimdall.domain.attempt import Artifact, ArtifactType, Outcome, StoredFile
+from heimdall.domain.attempt import PAUSE_CHECKPOINT, Artifact, ArtifactType, Outcome, StoredFile
 from heimdall.domain.dataset import Dataset
 from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError, RequestChangedError
 from heimdall.domain.events import EventName, NewEvent
@@ -18,7 +18,7 @@ from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.sdk.context import DatasetFolder, EpochReport, TrainingContext
 from heimdall.sdk.stopping import StopTraining
-from heimdall.worker.checkpoints import PAUSE, Checkpoints, newest_intact
+from heimdall.worker.checkpoints import Checkpoints, newest_intact
 from heimdall.worker.datasets import JobDatasets, Making
 from heimdall.worker.files import AttemptFiles, build_once
 from heimdall.worker.heartbeat import Heartbeat
@@ -206,7 +206,7 @@ class WorkerContext:
 
     def _pause_checkpoint(self) -> Path:
         try:
-            artifact = self._parts.stores.history.artifact(self.job_id, PAUSE)
+            artifact = self._parts.stores.history.artifact(self.job_id, PAUSE_CHECKPOINT)
             return self._parts.artifacts.fetch(artifact.file)
         except (ArtifactNotFoundError, CheckpointDamagedError) as error:
             self._stop.see(self._parts.stores.attempts.requested(self.job_id, self._parts.token))

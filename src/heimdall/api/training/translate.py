@@ -7,13 +7,21 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from heimdall.api.training.answers import ArtifactBody, CheckpointBody, JobBody, JobSummary
-from heimdall.domain.attempt import Artifact, ArtifactType, Checkpoint, CheckpointKind
+from heimdall.domain.attempt import (
+    BEST_CHECKPOINT,
+    LAST_CHECKPOINT,
+    PAUSE_CHECKPOINT,
+    Artifact,
+    ArtifactType,
+    Checkpoint,
+    CheckpointKind,
+)
 from heimdall.domain.job import Job
 
 KINDS = {
-    "checkpoints/best_model.pth": CheckpointKind.BEST,
-    "checkpoints/last.pth": CheckpointKind.LAST,
-    "checkpoints/pause_checkpoint.pth": CheckpointKind.PAUSE,
+    BEST_CHECKPOINT: CheckpointKind.BEST,
+    LAST_CHECKPOINT: CheckpointKind.LAST,
+    PAUSE_CHECKPOINT: CheckpointKind.PAUSE,
 }
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -1,6 +1,7 @@
 """A downloaded file is complete or not there."""
 
 import hashlib
+import resource
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ NAME = "checkpoints/best model.pth"
 
 
 class Files:
-    def __init__(self, sent: bytes, claimed_length: int | None = None) -> None:
+    def __init__(
+        self, sent: bytes, claimed_length: int | None = None, content_type: str = "application/octet-stream"
+    ) -> None:
         self.sent = sent
+        self.content_type = content_type
         self.claimed_length = claimed_length
 
     def __call__(self, request: Request) -> None:
@@ -30,7 +34,7 @@ class Files:
             request.answer_json({"artifacts": [listed], "total_count": 1})
         else:
             assert request.path.endswith("/artifacts/checkpoints/best%20model.pth")
-            request.answer(200, self.sent, "application/octet-stream", claimed_length=self.claimed_length)
+            request.answer(200, self.sent, self.content_type, claimed_length=self.claimed_length)
 
 
 def test_the_file_arrives(tmp_path: Path) -> None:
@@ -62,6 +66,28 @@ def test_a_damaged_file_leaves_the_old_one(
         client.records.download("j", NAME, target)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_full_disk_names_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "best.pth"
+    target.write_bytes(b"old")
+    with ScriptedServer(Files(CONTENT)) as server, HeimdallClient(server.url) as client:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        try:
+            with pytest.raises(OSError, match="File too large") as caught:
+                client.records.download("j", NAME, target)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.filename == str(target)
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_file_that_is_html_arrives(tmp_path: Path) -> None:
+    with ScriptedServer(Files(CONTENT, content_type="text/html")) as server, HeimdallClient(server.url) as client:
+        client.records.download("j", NAME, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_bytes() == CONTENT
 
 
 def test_an_unknown_name(tmp_path: Path) -> None:

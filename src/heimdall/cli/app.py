@@ -1,11 +1,12 @@
 """All commands. Modules of commands import only typer at their top, so that `--help` answers at once."""
 
+import os
 import sys
 
 import typer
 
 from heimdall.cli import datasets, demo, inspection, jobs, processes, records, tokens, upkeep, verification
-from heimdall.cli.exits import ExitCode, exit_code_of, report
+from heimdall.cli.exits import ExitCode, MachineError, exit_code_of, report
 from heimdall.domain.errors import HeimdallError
 
 app = typer.Typer(
@@ -50,17 +51,36 @@ app.add_typer(tokens.app, name="tokens", rich_help_panel=INSTALLATION)
 def run(arguments: list[str] | None) -> None:
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        app(args=words, prog_name="heimdall")
+        try:
+            app(args=words, prog_name="heimdall")
+        finally:
+            _write_rest()
     except HeimdallError as error:
         report(error, as_json="--json" in words)
         sys.exit(exit_code_of(error))
+    except BrokenPipeError:  # who reads the output, such as `head`, has enough of it
+        sys.exit(ExitCode.FAILED)
     except OSError as error:
-        if error.filename is None:
+        if error.strerror is None:  # not what the system answered: a fault of the program
             raise
-        print(f"heimdall: {error.filename}: {error.strerror}.", file=sys.stderr)  # a folder or file of the user's
+        report(MachineError.of(error), as_json="--json" in words)
         sys.exit(ExitCode.FAILED)
     except KeyboardInterrupt:
         sys.exit(ExitCode.INTERRUPTED)
+
+
+def _write_rest() -> None:
+    """Write what is still in memory while a failure can be told: Python itself would end with a traceback.
+
+    Raises: OSError.
+    """
+    try:
+        print(end="", flush=True)
+    except OSError as error:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())  # Python tries again when it ends
+        os.close(nowhere)
+        raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 @app.callback(invoke_without_command=True)

@@ -24,6 +24,16 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class MachineError(HeimdallError):
+    """This machine refuses something: a file cannot be read, a disk is full."""
+
+    code = "machine_refused"
+
+    @classmethod
+    def of(cls, error: OSError) -> "MachineError":
+        return cls(f"{error.strerror}." if error.filename is None else f"{error.filename}: {error.strerror}.")
+
+
 _BY_ERROR: list[tuple[type[HeimdallError], ExitCode]] = [
     (NotFoundError, ExitCode.NOT_FOUND),
     (ConflictError, ExitCode.CONFLICT),

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -112,9 +113,12 @@ def test_conflict_is_exit_code_4(at_service: Terminal, finished_job: dict[str, A
 
 
 def test_unreachable_is_exit_code_5(heimdall: Terminal) -> None:
-    typed = heimdall("ls", "--url", "http://127.0.0.1:1")
+    with socket.socket() as reserved:  # bound and not listening: nobody else can take the port meanwhile
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        typed = heimdall("ls", "--url", url)
     assert typed.code == 5
-    assert "http://127.0.0.1:1" in typed.err
+    assert url in typed.err
     assert "heimdall up" in typed.err
 
 

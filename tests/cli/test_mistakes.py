@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.cli.conftest import Terminal
+from tests.client.scripted import ScriptedServer
 from tests.e2e.service import HEIMDALL, RunningService
 
 FULL = Path("/dev/full")
@@ -61,3 +63,21 @@ def test_a_download_that_finds_no_room_names_its_file(
     assert (typed.returncode, typed.stdout) == (1, "")
     assert typed.stderr == "heimdall: best_model.pth: File too large.\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls",),
+        ("show", "some"),
+        ("logs", "11111111-1111-4111-8111-111111111111", "-f"),
+        ("metrics", "11111111-1111-4111-8111-111111111111", "--csv"),
+        ("submit", "epochs=1"),
+    ],
+)
+def test_a_login_page_instead_of_the_service_is_one_sentence(heimdall: Terminal, words: tuple[str, ...]) -> None:
+    with ScriptedServer(lambda request: request.answer(200, b"<p>Log in.</p>", "text/html; charset=utf-8")) as server:
+        typed = heimdall(*words, "--url", server.url)
+    assert (typed.code, typed.out) == (1, "")
+    assert typed.err.startswith(f"heimdall: {server.url} is no Heimdall service: it answers with text/html")
+    assert len(typed.err.splitlines()) == 1

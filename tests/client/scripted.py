@@ -34,6 +34,13 @@ class Request:
         self._handler.end_headers()
         self._handler.wfile.write(body)
 
+    def redirect(self, target: str) -> None:
+        self._handler.send_response(302)
+        self._handler.send_header("Location", target)
+        self._handler.send_header("Content-Length", "0")
+        self._handler.send_header("Connection", "close")
+        self._handler.end_headers()
+
     def answer_json(self, value: object, status: int = 200) -> None:
         self.answer(status, json.dumps(value).encode())
 

@@ -1,6 +1,8 @@
 """Every answer that is no success becomes an exception with the server's sentence."""
 
 import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from heimdall.domain.errors import (
     NotFoundError,
     UnavailableError,
 )
-from tests.client.scripted import ScriptedServer
+from tests.client.scripted import Request, ScriptedServer
 
 
 @pytest.mark.parametrize(
@@ -58,6 +60,62 @@ def test_answer_of_something_else_than_our_server() -> None:
         ScriptedServer(lambda request: request.answer(502, b"<h1>Bad gateway</h1>", "text/html")) as server,
         HeimdallClient(server.url) as client,
         pytest.raises(RefusedError, match="502"),
+    ):
+        client.trainers()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"<p>Log in.</p>", "text/html; charset=utf-8"), (b"OK", "text/plain"), (b"{", "application/json")],
+)
+def test_a_success_of_something_else_than_our_server(body: bytes, content_type: str) -> None:
+    with (
+        ScriptedServer(lambda request: request.answer(200, body, content_type)) as server,
+        HeimdallClient(server.url) as client,
+    ):
+        for call in (client.trainers, lambda: client.jobs.create({}), lambda: client.jobs.update("j", notes="n")):
+            with pytest.raises(RefusedError, match=f"^{server.url} is no Heimdall service: ") as caught:
+                call()
+            assert caught.value.code == "not_heimdall"
+
+
+def test_a_page_is_neither_a_table_nor_an_event_stream(tmp_path: Path) -> None:
+    with (
+        ScriptedServer(lambda request: request.answer(200, b"<p>Log in.</p>", "text/html")) as server,
+        HeimdallClient(server.url) as client,
+    ):
+        calls: list[Callable[[], object]] = [
+            lambda: client.records.save_metrics("j", tmp_path / "metrics.csv"),
+            lambda: client.records.metrics_csv("j"),
+            lambda: list(client.records.log_text("j")),
+            lambda: list(client.records.follow("j")),
+            client.prometheus,
+        ]
+        for call in calls:
+            with pytest.raises(RefusedError, match="is no Heimdall service"):
+                call()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_redirect_is_told_without_its_query() -> None:
+    def answer(request: Request) -> None:
+        request.redirect("https://login.example/enter?ticket=secret")
+
+    with (
+        ScriptedServer(answer) as server,
+        HeimdallClient(server.url) as client,
+        pytest.raises(RefusedError, match=r"a redirect to https://login\.example,") as caught,
+    ):
+        client.trainers()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b"{", b"[1]", b'"text"'])
+def test_a_problem_that_is_none(body: bytes) -> None:
+    with (
+        ScriptedServer(lambda request: request.answer(500, body, "application/problem+json")) as server,
+        HeimdallClient(server.url) as client,
+        pytest.raises(RefusedError, match="500"),
     ):
         client.trainers()
 

@@ -43,7 +43,7 @@ class JobRoutes:
             }
         )
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
-        return self._transport.send("POST", ROOT, json=body, headers=headers).json()
+        return self._transport.post(ROOT, json=body, headers=headers)
 
     def page(
         self,
@@ -79,7 +79,7 @@ class JobRoutes:
     ) -> Job:
         """Change what is given. Raises: ConflictError when the job runs and its priority is to change."""
         body = {"job_name": job_name, "notes": notes, "tags": tags, "priority": priority}
-        return self._transport.send("PATCH", f"{ROOT}/{job_id}", json=given(body)).json()
+        return self._transport.patch(f"{ROOT}/{job_id}", json=given(body))
 
     def delete(self, job_id: str) -> None:
         """Stop the job if it runs and remove all it left. Takes up to 15 s."""

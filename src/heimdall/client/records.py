@@ -101,13 +101,13 @@ class RecordRoutes:
     def download(self, job_id: str, name: str, path: Path) -> ArtifactInfo:
         """Save an artifact at `path`, which appears only when its checksum is right.
 
-        Raises: ArtifactNotFoundError, DownloadError.
+        Raises: ArtifactNotFoundError, DownloadError, OSError (naming `path`).
         """
         listed = {artifact["name"]: artifact for artifact in self.artifacts(job_id)}
         if name not in listed:
             raise ArtifactNotFoundError(name)
         artifact = listed[name]
-        with self._transport.reading(f"{ROOT}/{job_id}/artifacts/{quote(name)}") as response:
+        with self._transport.reading(f"{ROOT}/{job_id}/artifacts/{quote(name)}", can_be_page=True) as response:
             try:
                 save(response, path, sha256=artifact["sha256"])
             except DownloadError as error:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Terminal
-from tests.client.scripted import ScriptedServer
+from tests.client.scripted import Request, ScriptedServer
 from tests.e2e.service import HEIMDALL, RunningService
 
 FULL = Path("/dev/full")
@@ -81,3 +81,31 @@ def test_a_login_page_instead_of_the_service_is_one_sentence(heimdall: Terminal,
     assert (typed.code, typed.out) == (1, "")
     assert typed.err.startswith(f"heimdall: {server.url} is no Heimdall service: it answers with text/html")
     assert len(typed.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("word", ["", " ", "\udcff"])
+@pytest.mark.parametrize("words", [("rm",), ("rm", "finished"), ("show",), ("datasets", "show"), ("datasets", "rm")])
+def test_an_empty_word_names_nothing(
+    service: RunningService, heimdall: Terminal, finished_job: dict[str, Any], words: tuple[str, ...], word: str
+) -> None:
+    typed = heimdall(*words, word, "--url", service.url)
+    assert (typed.code, typed.out) == (2, "")
+    assert " names no " in typed.err
+    assert service.job(finished_job["id"])["status"] == "completed"
+
+
+def test_a_job_is_looked_for_by_the_server_and_chosen_here(heimdall: Terminal) -> None:
+    jobs = [{"id": f"{number}a", "job_name": name} for number, name in enumerate(["some", "some more", "one"])]
+
+    def answer(request: Request) -> None:
+        if request.method == "GET":
+            request.answer_json({"jobs": jobs, "total": 3, "next_cursor": None})
+        else:
+            request.answer(204, b"")
+
+    with ScriptedServer(answer) as server:
+        assert heimdall("rm", "some", "--url", server.url).out == "Deleted 0a.\n"
+        assert heimdall("rm", "2A", "--url", server.url).out == "Deleted 2a.\n"
+        assert heimdall("rm", "om", "--url", server.url).code == 3
+    asked = [request.query["q"] for request in server.requests if request.method == "GET"]
+    assert asked == ["some", "2A", "om"]

@@ -32,14 +32,15 @@ def find_job(client: "HeimdallClient", word: str) -> str:
 
     Raises:
         NotFoundError: no such job.
-        InvalidInputError: more than one.
+        InvalidInputError: more than one, or a word that can name none.
     """
+    check_word(word, "job")
     if FULL_ID.fullmatch(word):
         return word.lower()
     named: list[str] = []
     cursor: str | None = None
     while True:
-        page = client.jobs.page(limit=500, cursor=cursor)
+        page = client.jobs.page(q=word, limit=500, cursor=cursor)
         named += [job["id"] for job in page["jobs"] if job["id"].startswith(word.lower()) or job["job_name"] == word]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -49,3 +50,13 @@ def find_job(client: "HeimdallClient", word: str) -> str:
     if len(named) > 1:
         raise InvalidInputError(f"{word!r} names {len(named)} jobs: {', '.join(named[:5])}; use the whole id.")
     return named[0]
+
+
+def check_word(word: str, what: str) -> None:
+    """Raises: InvalidInputError when it can name nothing."""
+    if not word.strip():  # every id begins with it, so that `rm "$JOB"` could delete a job that nobody named
+        raise InvalidInputError(f"An empty word names no {what}; was a shell variable empty?")
+    try:
+        word.encode()
+    except UnicodeEncodeError:  # bytes of the terminal that are no UTF-8
+        raise InvalidInputError(f"{word!r} names no {what}: it is no text in UTF-8.") from None

@@ -90,5 +90,8 @@ def remove(dataset: DatasetRef, *, as_json: AsJson = False, url: Url = None) -> 
 
 
 def find_dataset(client: "HeimdallClient", word: str) -> "DatasetInfo":
-    """By name, else by id. Raises: NotFoundError."""
+    """By name, else by id. Raises: NotFoundError, InvalidInputError."""
+    from heimdall.cli.connection import check_word
+
+    check_word(word, "dataset")
     return client.datasets.find(word) or client.datasets.get(word)

@@ -109,3 +109,11 @@ def test_a_job_is_looked_for_by_the_server_and_chosen_here(heimdall: Terminal) -
         assert heimdall("rm", "om", "--url", server.url).code == 3
     asked = [request.query["q"] for request in server.requests if request.method == "GET"]
     assert asked == ["some", "2A", "om"]
+
+
+@pytest.mark.parametrize("field", ["num_samples=5000", "name=other"])
+def test_a_dataset_field_given_twice_is_refused(at_service: Terminal, field: str) -> None:
+    typed = at_service("datasets", "generate", "--name", "twice", "--samples", "100", field)
+    assert (typed.code, typed.out) == (2, "")
+    assert f"{field.partition('=')[0]} is given twice" in typed.err
+    assert at_service("datasets", "show", "twice").code == 3

@@ -5,6 +5,7 @@ from typing import Any
 
 from heimdall.client.shapes import DatasetInfo, DatasetPage, DatasetStarted, SamplePage
 from heimdall.client.transport import Transport
+from heimdall.domain.errors import InvalidInputError
 
 ROOT = "/api/v1/training/synthetic"
 
@@ -18,7 +19,11 @@ class DatasetRoutes:
 
         Raises: ConflictError when the name is taken, InvalidInputError.
         """
-        body = {**(fields or {}), "name": name, "num_samples": num_samples}
+        body: dict[str, Any] = {"name": name, "num_samples": num_samples}
+        for field, value in (fields or {}).items():
+            if field in body:
+                raise InvalidInputError(f"{field} is given twice, as {body[field]!r} and as {value!r}; give it once.")
+            body[field] = value
         return self._transport.post(f"{ROOT}/generate", json=body)
 
     def page(self, *, limit: int | None = None, offset: int | None = None) -> DatasetPage:

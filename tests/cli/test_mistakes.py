@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 
 from tests.cli.conftest import Terminal
@@ -13,6 +14,7 @@ from tests.client.scripted import Request, ScriptedServer
 from tests.e2e.service import HEIMDALL, RunningService
 
 FULL = Path("/dev/full")
+SMALL = {"num_workers": 0, "model_architecture": "triangulation", "early_stop_patience": 0}
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
@@ -117,3 +119,21 @@ def test_a_dataset_field_given_twice_is_refused(at_service: Terminal, field: str
     assert (typed.code, typed.out) == (2, "")
     assert f"{field.partition('=')[0]} is given twice" in typed.err
     assert at_service("datasets", "show", "twice").code == 3
+
+
+def test_a_damaged_pause_checkpoint_names_the_option(
+    at_service: Terminal, service: RunningService, dataset_id: str
+) -> None:
+    job_id = service.submit({**SMALL, "dataset_id": dataset_id, "epochs": 1000}, priority=9)
+    service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch is done")
+    service.act(job_id, "pause")
+    service.wait_job(job_id, lambda job: job["status"] == "paused", what="the job is paused")
+    (key,) = [key for key in service.keys(job_id) if key.endswith("pause_checkpoint.pth")]
+    obstore.delete(service.objects, key)
+    refused = at_service("resume", job_id)
+    assert refused.code == 4
+    assert "The pause checkpoint is missing" in refused.err
+    assert refused.err.endswith(" On the command line: use --from-last-good.\n")
+    assert json.loads(at_service("resume", job_id, "--json").err)["code"] == "checkpoint_damaged"
+    assert at_service("resume", job_id, "--from-last-good").code == 0
+    assert at_service("rm", job_id).code == 0

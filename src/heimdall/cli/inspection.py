@@ -15,7 +15,7 @@ def list_jobs(
     status: Annotated[list[str] | None, typer.Option(help="Only this status; may be given several times.")] = None,
     kind: Annotated[str | None, typer.Option(help="Only this kind.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
-    search: Annotated[str | None, typer.Option("--search", "-q", help="Text in the job's name.")] = None,
+    search: Annotated[str | None, typer.Option("--search", "-q", help="Text in the job's name, notes or id.")] = None,
     sort: Annotated[str, typer.Option(help="Field to sort by; - before it: downwards.")] = "-created_at",
     limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
     as_json: AsJson = False,

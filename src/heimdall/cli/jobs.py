@@ -86,12 +86,19 @@ def resume(
     url: Url = None,
 ) -> None:
     """Let a paused job go on, or take a pause request back."""
-    _act(
-        job,
-        lambda client, job_id: client.jobs.resume(job_id, from_last_good=from_last_good),
-        as_json=as_json,
-        url=url,
-    )
+    from heimdall.domain.errors import ConflictError
+
+    def act(client: "HeimdallClient", job_id: str) -> "ActionAnswer":
+        try:
+            return client.jobs.resume(job_id, from_last_good=from_last_good)
+        except ConflictError as error:
+            if error.code != "checkpoint_damaged" or "last_good" not in str(error):  # else no checkpoint is good
+                raise
+            told = ConflictError(f"{error} On the command line: use --from-last-good.")
+            told.code = error.code
+            raise told from None
+
+    _act(job, act, as_json=as_json, url=url)
 
 
 def cancel(job: JobRef, *, as_json: AsJson = False, url: Url = None) -> None:

@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.14 python3.13 python3.12 py
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-SOURCES := src tests $(wildcard benchmarks)
+SOURCES := src tests $(wildcard benchmarks) $(wildcard scripts)
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up cluster test chaos check fix bench constraints

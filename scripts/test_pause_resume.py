@@ -1,12 +1,14 @@
 """Walks a running service through a pause and a resume, and checks each promise on the way.
 
-    python scripts/test_pause_resume.py [--url http://127.0.0.1:8001]
+    .venv/bin/python scripts/test_pause_resume.py [--url http://127.0.0.1:8001]
 
-Exits with 0 when every check holds, with 1 at the first one that does not.
+Where the service wants a token: HEIMDALL_TOKEN holds one of role operator. Exits with 0 when every check holds, with 1
+at the first one that does not; that one is told with what the service answered last.
 """
 
 import argparse
 import hashlib
+import os
 import sys
 import tempfile
 import time
@@ -19,6 +21,7 @@ import httpx2
 EPOCHS = 12
 CONFIG = {"epochs": EPOCHS, "batch_size": 32, "num_workers": 0, "early_stop_patience": 0, "seed": 7}
 PAUSE_CHECKPOINT = "checkpoints/pause_checkpoint.pth"
+SHOWN_CHARACTERS = 600
 
 
 class CheckError(Exception):
@@ -27,23 +30,38 @@ class CheckError(Exception):
 
 class Walk:
     def __init__(self, url: str, seconds: float) -> None:
-        self._api = httpx2.Client(base_url=f"{url}/api/v1/training", timeout=30)
+        token = os.environ.get("HEIMDALL_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._api = httpx2.Client(base_url=f"{url}/api/v1/training", timeout=30, headers=headers)
         self._seconds = seconds
         self._num_checks = 0
+        self._came = "no answer"
 
     def check(self, holds: object, what: str) -> None:
         if not holds:
-            raise CheckError(what)
+            raise CheckError(f"{what}; what came last: {self._came}")
         self._num_checks += 1
         print(f"  ok  {what}")
 
     def send(self, method: str, path: str, status: int, **arguments: Any) -> httpx2.Response:
+        answer = self.ask(method, path, **arguments)
+        self.check(answer.status_code == status, f"{method} {path} answers {status}")
+        return answer
+
+    def read(self, path: str, **arguments: Any) -> Any:
+        """The JSON of a GET that a check needs and that is none itself."""
+        answer = self.ask("GET", path, **arguments)
+        if not answer.is_success:
+            raise CheckError(f"GET {path} answers 200; what came last: {self._came}")
+        return answer.json()
+
+    def ask(self, method: str, path: str, **arguments: Any) -> httpx2.Response:
         answer = self._api.request(method, path, **arguments)
-        self.check(answer.status_code == status, f"{method} {path.split('?')[0]} answers {status}")
+        self._came = f"{method} {path}: {answer.status_code} {detail_of(answer)}"
         return answer
 
     def job(self, job_id: str) -> dict[str, Any]:
-        return self._api.get(f"/jobs/{job_id}").raise_for_status().json()["job"]
+        return self.read(f"/jobs/{job_id}")["job"]
 
     def wait(self, job_id: str, reached: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         deadline = time.monotonic() + self._seconds
@@ -85,7 +103,7 @@ class Walk:
 
     def verify_checkpoint(self, job_id: str, paused: dict[str, Any]) -> None:
         print("Verify the pause checkpoint")
-        listed = {entry["kind"]: entry for entry in self._api.get(f"/jobs/{job_id}/checkpoints").json()}
+        listed = {entry["kind"]: entry for entry in self.read(f"/jobs/{job_id}/checkpoints")}
         self.check("pause" in listed, "the checkpoint list has it")
         self.check(listed["pause"]["epoch"] == paused["current_epoch"], "it is of the epoch the job stopped at")
         data = self.send("GET", f"/jobs/{job_id}/artifacts/{PAUSE_CHECKPOINT}", 200).content
@@ -120,11 +138,21 @@ class Walk:
         done = self.wait(job_id, lambda seen: seen["status"] == "completed", "it completes")
         self.check(done["progress_percent"] == 100 and done["current_epoch"] == EPOCHS, "all epochs are done")
         self.check((done["attempt"], done["restarts"]) == (2, 0), "in two attempts, none of them a restart")
-        rows = self._api.get(f"/jobs/{job_id}/metrics", params={"limit": 1000}).json()
+        rows = self.read(f"/jobs/{job_id}/metrics", params={"limit": 1000})
         self.check([row["epoch"] for row in rows] == list(range(1, EPOCHS + 1)), "every epoch has one row")
-        events = self._api.get(f"/jobs/{job_id}/events", params={"limit": 10_000}).json()["events"]
+        events = self.read(f"/jobs/{job_id}/events", params={"limit": 10_000})["events"]
         self.check([event["seq"] for event in events] == list(range(1, len(events) + 1)), "the log has no hole")
         self.send("POST", f"/jobs/{job_id}/resume", 409)
+
+
+def detail_of(answer: httpx2.Response) -> str:
+    """A problem's sentence, else the beginning of what came."""
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    if kind == "application/problem+json":
+        return str(answer.json().get("detail"))
+    if kind == "application/json" or kind.startswith("text/"):
+        return answer.text[:SHOWN_CHARACTERS]
+    return f"{len(answer.content)} bytes of {kind or 'no type'}"
 
 
 def main() -> int:
@@ -137,7 +165,7 @@ def main() -> int:
     except CheckError as failure:
         print(f"FAIL  {failure}", file=sys.stderr)
         return 1
-    except httpx2.HTTPError as failure:
+    except (httpx2.HTTPError, ValueError) as failure:  # nobody answers, or with something that is no JSON
         print(f"FAIL  the service at {arguments.url} does not answer as it should: {failure}", file=sys.stderr)
         return 1
     print(f"All {num_checks} checks hold.")

@@ -3,21 +3,34 @@
 Flags win over `HEIMDALL_…` variables, those over a `heimdall.toml` in the working folder.
 """
 
+import difflib
+import json
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 from typing_extensions import override
 
+from heimdall.api.forwarded import parse_trusted
+
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHORTEST_SECRET = 16
+PREFIX = "HEIMDALL_"
+SETTINGS_FILE = "heimdall.toml"
+OF_TESTS = ("HEIMDALL_TEST_", "HEIMDALL_CHAOS_", "HEIMDALL_FAULT_")
+# What Kubernetes sets in every pod beside a Service whose name begins with `heimdall-`.
+SERVICE_LINK = re.compile(r"HEIMDALL_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)")
+SECRET_FIELD = re.compile(r"password|passwd|passphrase|pwd|secret|token|signature|credential|access_?key|^sig$", re.I)
 
 
 def _usable_secret(secret: SecretStr | None) -> SecretStr | None:
@@ -40,14 +53,43 @@ def _usable_broker(url: SecretStr | None) -> SecretStr | None:
     return url
 
 
+def _usable_peers(text: str) -> str:
+    try:
+        parse_trusted(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}; give addresses, networks such as 10.0.0.0/8, or * for every peer, with commas between them"
+        ) from None
+    return text
+
+
+def _listed(value: Any) -> Any:
+    """The list that a text means: JSON, or words with commas between them."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text.startswith("["):
+        return [word.strip() for word in text.split(",") if word.strip()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise ValueError('give words with commas between them, or a JSON list such as ["a", "b"]') from None
+
+
+def _listed_or_none(value: Any) -> Any:
+    """None when empty."""
+    return None if isinstance(value, str) and value.strip() in {"", "null"} else _listed(value)
+
+
 Secret = Annotated[SecretStr | None, AfterValidator(_usable_secret)]
+Words = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
     """What an installation can be told. `heimdall config` prints what is in force."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HEIMDALL_", toml_file="heimdall.toml", extra="forbid", frozen=True, validate_default=True
+        env_prefix=PREFIX, toml_file=SETTINGS_FILE, extra="forbid", frozen=True, validate_default=True
     )
 
     data_dir: Path = Field(Path("heimdall-data"), description="Folder of the database, artifacts and caches.")
@@ -63,17 +105,19 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8001, ge=0, le=65535, description="Port to listen on.")
     slots: int = Field(1, ge=0, le=256, description="Jobs that run at once on this machine.")
-    gpus: list[str] | None = Field(
+    gpus: Annotated[list[str] | None, NoDecode, BeforeValidator(_listed_or_none)] = Field(
         None, description="GPUs for jobs, as CUDA_VISIBLE_DEVICES names them; all of this machine by default."
     )
-    allowed_hosts: list[str] = Field([], description="Host names accepted besides loopback and the bound address.")
-    allowed_origins: list[str] = Field([], description="Origins of web pages that may call the API besides its own.")
+    allowed_hosts: Words = Field([], description="Host names accepted besides loopback and the bound address.")
+    allowed_origins: Words = Field([], description="Origins of web pages that may call the API besides its own.")
     admin_token: Secret = Field(None, description="A token of role admin that needs no row in the database.")
     requests_per_minute: int = Field(
         30_000, ge=0, description="Requests of one token, or of one peer without token; 0 for no limit."
     )
     failed_logins_per_minute: int = Field(30, ge=0, description="Wrong tokens of one peer; 0 for no limit.")
-    forwarded_allow_ips: str = Field("127.0.0.1", description="Peers whose X-Forwarded-… headers count.")
+    forwarded_allow_ips: Annotated[str, AfterValidator(_usable_peers)] = Field(
+        "127.0.0.1", description="Peers whose X-Forwarded-… headers count."
+    )
     keep_events_days: int | None = Field(
         None, ge=1, description="Empty step, log and system events of jobs ended so long."
     )
@@ -116,12 +160,47 @@ class Settings(BaseSettings):
     def masked(self) -> dict[str, Any]:
         """What is in force, for people: passwords hidden."""
         shown = self.model_dump(mode="json")
-        shown["database_url"] = _masked(self.resolved_database_url)
-        shown["broker_url"] = None if self.broker_url is None else _masked(self.broker_url.get_secret_value())
+        shown["database_url"] = self.resolved_database_url
+        shown["broker_url"] = self.broker_url.get_secret_value() if self.broker_url else None
         shown["artifacts_url"] = self.resolved_artifacts_url
         shown["data_dir"] = str(self.data_dir.resolve())
+        for name in ("database_url", "broker_url", "artifacts_url", "url"):
+            shown[name] = masked_url(shown[name]) if shown[name] else shown[name]
         return shown
 
 
-def _masked(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+def masked_url(url: str) -> str:
+    """The URL without the password in its authority and in its query.
+
+    A password may hold what should have been escaped, an @ or a slash: rather too much is hidden than too little.
+    """
+    hidden = re.sub(r"://([^:/?#]*):(?:[^?#]*@|.*@)", r"://\1:***@", url, count=1)
+    place, mark, query = hidden.partition("?")
+    return place + mark + "".join(_masked_field(part) for part in re.split(r"([&;#])", query))
+
+
+def _masked_field(field: str) -> str:
+    name, mark, _ = field.partition("=")
+    return f"{name}=***" if mark and SECRET_FIELD.search(unquote(name)) else field
+
+
+def is_in_environment(name: str) -> bool:
+    """Whether a variable sets this setting. Case does not matter."""
+    return f"{PREFIX}{name}".upper() in (variable.upper() for variable in os.environ)
+
+
+def nearest(name: str) -> str | None:
+    """The setting that was meant, perhaps."""
+    return next(iter(difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)), None)
+
+
+def unknown_variables() -> list[str]:
+    """The variables of our prefix that nothing reads: a misspelt one has no effect otherwise."""
+    return sorted(
+        variable
+        for variable in os.environ
+        if variable.upper().startswith(PREFIX)
+        and variable.upper().removeprefix(PREFIX).lower() not in Settings.model_fields
+        and not variable.startswith(OF_TESTS)
+        and not SERVICE_LINK.fullmatch(variable)
+    )

@@ -13,11 +13,7 @@ class ForwardedHeaders:
 
     def __init__(self, app: ASGIApp, *, trusted: str) -> None:
         self._app = app
-        names = [name.strip() for name in trusted.split(",") if name.strip()]
-        self._is_everyone_trusted = "*" in names
-        self._networks: list[IPv4Network | IPv6Network] = [
-            ip_network(name, strict=False) for name in names if name != "*"
-        ]
+        self._is_everyone_trusted, self._networks = parse_trusted(trusted)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in SCHEMES and self._is_trusted(scope.get("client")):
@@ -34,6 +30,12 @@ class ForwardedHeaders:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
+
+
+def parse_trusted(text: str) -> tuple[bool, list[IPv4Network | IPv6Network]]:
+    """Whether everyone is trusted, and whom else. Raises: ValueError naming what is no address, network or `*`."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return "*" in names, [ip_network(name, strict=False) for name in names if name != "*"]
 
 
 def _take_over(scope: Scope) -> None:

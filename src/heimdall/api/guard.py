@@ -43,11 +43,17 @@ class Guard:
         path = scope["path"]
         host = ", ".join(headers.getlist("host"))  # more than one is as good as none
         if not self._is_known_host(host):
-            detail = f"This server does not answer for the host {host!r}; name it in HEIMDALL_ALLOWED_HOSTS."
+            detail = (
+                f"This server does not answer for the host {host!r}; add the name, without port, to "
+                "HEIMDALL_ALLOWED_HOSTS, with commas between several."
+            )
             return problem(421, detail, code="unknown_host", instance=path)
         for origin in headers.getlist("origin"):
             if not self._is_known_origin(origin, scope["scheme"], host):
-                detail = f"Pages of {origin} may not call this server; name the origin in HEIMDALL_ALLOWED_ORIGINS."
+                detail = (
+                    f"Pages of {origin} may not call this server; add the origin to HEIMDALL_ALLOWED_ORIGINS, "
+                    "with commas between several."
+                )
                 return problem(403, detail, code="unknown_origin", instance=path)
         if "\0" in path or b"%00" in scope["query_string"]:
             return problem(400, "The address holds a NUL character.", code="bad_request", instance=path)

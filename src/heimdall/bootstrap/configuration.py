@@ -3,8 +3,10 @@
 import json
 import logging
 import sys
+import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +14,9 @@ from pydantic_settings import SettingsError
 from typing_extensions import override
 
 from heimdall.domain.errors import InvalidInputError
-from heimdall.settings import Settings
+from heimdall.settings import PREFIX, SETTINGS_FILE, Settings, is_in_environment, nearest, unknown_variables
+
+logger = logging.getLogger(__name__)
 
 
 def load(flags: Mapping[str, Any]) -> Settings:
@@ -20,11 +24,45 @@ def load(flags: Mapping[str, Any]) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        name = "_".join(str(part) for part in first["loc"]).upper()
-        raise InvalidInputError(f"HEIMDALL_{name} cannot be used: {first['msg']}.") from None
+        raise InvalidInputError(_refusal(error, given)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{Path(SETTINGS_FILE).resolve()} cannot be read: {error}.") from None
     except SettingsError as error:
         raise InvalidInputError(f"The settings cannot be read: {error}.") from None
+
+
+def _refusal(error: ValidationError, flags: Mapping[str, Any]) -> str:
+    """What is wrong with which value, by the name it has where it comes from."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    name = str(first["loc"][0])
+    if first["type"] == "extra_forbidden":
+        return f"{name} in {SETTINGS_FILE} is not a setting{_meant(nearest(name))}."
+    if name in flags:
+        source = f"--{name.replace('_', '-')} ({PREFIX}{name.upper()})"
+    elif is_in_environment(name):
+        source = f"{PREFIX}{name.upper()}"
+    else:
+        source = f"{name} in {SETTINGS_FILE}"
+    return f"{source} cannot be used: {first['msg'].removeprefix('Value error, ')}."
+
+
+def _meant(name: str | None) -> str:
+    return f"; perhaps {name} is meant" if name else ""
+
+
+def strange_variables() -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    found: list[str] = []
+    for variable in unknown_variables():
+        name = nearest(variable[len(PREFIX) :])
+        found.append(f"{variable} is not a setting and has no effect{_meant(name and PREFIX + name.upper())}.")
+    return found
+
+
+def warn_of_strange_variables() -> None:
+    """No refusal: others may use the prefix too, such as a newer version or a trainer of one's own."""
+    for sentence in strange_variables():
+        logger.warning("%s", sentence)
 
 
 class JsonFormatter(logging.Formatter):
@@ -44,11 +82,12 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry, default=str)
 
 
-def configure_logging(settings: Settings) -> None:
+def configure_logging(settings: Settings, *, has_own_server: bool = True) -> None:
+    """`has_own_server`: uvicorn is started by us, so what it logs is ours to choose."""
     handler = logging.StreamHandler(sys.stderr)
     text = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if settings.log_format == "json" else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for chatty in ("uvicorn.access", "uvicorn.error", "alembic", "celery", "kombu"):
+    for chatty in ("alembic", "celery", "kombu", *(("uvicorn.access", "uvicorn.error") if has_own_server else ())):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)  # a broker that is away is told of once, by us

@@ -5,15 +5,20 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
+from obstore.exceptions import BaseError
+
 from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
 from heimdall.bootstrap.changes import open_publisher, open_wake
-from heimdall.domain.ports import ArtifactStore, Publisher, Stores, Wake
+from heimdall.domain.errors import StartRefusedError
+from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.signals import Publisher, Wake
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService
-from heimdall.settings import Settings
+from heimdall.settings import Settings, masked_url
 from heimdall.store import Database, open_database, open_stores, prepare
 
 LAST_EVENTS_SECONDS = 2.0
+ARTIFACTS_FORMS = "file:///folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,31 @@ class Installation:
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:
+    """Nothing is asked of an object store yet. Raises: StartRefusedError (not one of the known forms)."""
     url = settings.resolved_artifacts_url
     cache = settings.data_dir.resolve() / "cache"
-    if url.startswith("file://"):
-        return LocalArtifacts(Path(unquote(urlsplit(url).path)), cache=cache)
-    return RemoteArtifacts(open_object_store(url), cache=cache)
+    if url.startswith("file:"):
+        return LocalArtifacts(_folder(url), cache=cache)
+    try:
+        return RemoteArtifacts(open_object_store(url), cache=cache)
+    except (BaseError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise _artifacts_refused(url, reason) from None
+
+
+def _folder(url: str) -> Path:
+    parts = urlsplit(url)
+    if parts.netloc not in {"", "localhost"} or not parts.path.startswith("/"):
+        raise _artifacts_refused(url, "a folder is named from the root on, after three slashes")
+    return Path(unquote(parts.path))
+
+
+def _artifacts_refused(url: str, reason: str) -> StartRefusedError:
+    told = masked_url(reason.replace(url, masked_url(url)))
+    return StartRefusedError(
+        f"The artifact store {masked_url(url)} cannot be opened ({told}); set HEIMDALL_ARTIFACTS_URL to "
+        f"{ARTIFACTS_FORMS}."
+    )
 
 
 def open_installation(
@@ -48,15 +73,15 @@ def open_installation(
 
     Raises:
         HeimdallError: an older database (`create_only`), a newer one, a folder SQLite cannot use, a database that
-            does not answer. A broker that does not answer is waited for.
+            does not answer, an artifact store that is none. A broker that does not answer is waited for.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     prepare(settings.resolved_database_url, mode=mode)
+    artifacts = open_artifacts(settings)  # may refuse, so before anything has a thread
     publisher = open_publisher(settings)
     database = open_database(settings.resolved_database_url, publish=publisher.publish)
     stores = open_stores(database)
     wake = open_wake(settings, has_slots=has_slots)
-    artifacts = open_artifacts(settings)
     jobs = JobService(stores, wake, artifacts)
     return Installation(
         settings=settings,

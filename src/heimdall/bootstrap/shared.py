@@ -11,7 +11,7 @@ def require_shared(settings: Settings, command: str) -> None:
             f"`heimdall {command}` needs a database that many processes can share: set HEIMDALL_DATABASE_URL to "
             "postgresql://…; on one machine `heimdall up` needs none."
         )
-    if settings.artifacts_url is None:
+    if not settings.artifacts_url:
         raise StartRefusedError(
             f"`heimdall {command}` needs one place for files that all processes reach: set HEIMDALL_ARTIFACTS_URL to "
             "s3://bucket/prefix or to the file:// address of a shared folder; on one machine `heimdall up` needs none."

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -15,7 +16,7 @@ from heimdall.domain.job import Job
 from heimdall.domain.ports import JobStore
 from heimdall.domain.records import JobFilter
 from heimdall.settings import Settings
-from heimdall.store import open_database, open_stores, prepare
+from heimdall.store import Database, open_database, open_stores, prepare
 from heimdall.worker.host import this_host
 from heimdall.worker.processes import JOB_ENVIRONMENT
 from heimdall.worker.ranks import is_follower
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from heimdall.worker.verification import Verdict
 
 MAX_GPUS = 1024
+PAGE_JOBS = 500
 
 
 def run_claimed(payload: dict[str, Any]) -> NoReturn:
@@ -39,13 +41,13 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
     are told by it what to do.
 
     Raises:
-        JobNotFoundError: there is no such job.
+        NotFoundError: there is no such job, or no database.
         ConflictError: it is not queued.
     """
     os.environ.update(JOB_ENVIRONMENT)
     if is_follower():
         import_module("heimdall.worker.rank_context").follow()  # loads torch, so no earlier
-    database = open_database(settings.resolved_database_url)
+    database = open_existing(settings)
     stores = open_stores(database)
     name = f"{socket.gethostname()}-by-hand-{os.getpid()}"
     worker = WorkerInfo(name=name, host=this_host(), slots=1)
@@ -58,10 +60,7 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
 
 def verify_epoch(settings: Settings, word: str, after_epoch: int | None) -> "Verdict":
     os.environ.update(JOB_ENVIRONMENT)
-    if settings.database_url is None and not (settings.data_dir / "heimdall.db").exists():
-        raise NotFoundError(f"There is no data of a service in {settings.data_dir}; name its folder with --data-dir.")
-    prepare(settings.resolved_database_url, mode="create_only")
-    stores = open_stores(open_database(settings.resolved_database_url))
+    stores = open_stores(open_existing(settings))
     job = find_job(stores.jobs, word)
     # Loaded by name and only now: it loads torch, which must find the environment of a job.
     verification = import_module("heimdall.worker.verification")
@@ -69,13 +68,33 @@ def verify_epoch(settings: Settings, word: str, after_epoch: int | None) -> "Ver
     return verification.verify(job, stores, open_artifacts(settings), cache=cache, after_epoch=after_epoch)
 
 
+def open_existing(settings: Settings) -> Database:
+    """The database of a service that has run. Raises: NotFoundError; HeimdallError when it cannot be used."""
+    database = open_database(settings.resolved_database_url)
+    if database.dialect == "sqlite" and not Path(database.url.database or "").exists():
+        raise NotFoundError(
+            f"There is no data of a service in {settings.data_dir}; name its folder with --data-dir."
+            if settings.database_url is None
+            else f"There is no database {database.url.database}; name it with --database-url."
+        )
+    prepare(settings.resolved_database_url, mode="create_only")
+    return database
+
+
 def find_job(jobs: JobStore, word: str) -> Job:
     """The job with this id, name, or beginning of an id.
 
-    Raises: NotFoundError; InvalidInputError (several).
+    Raises: NotFoundError; InvalidInputError (several, or an empty word).
     """
-    page = jobs.page(JobFilter(q=word, limit=500))
-    found = [job for job in page.jobs if job.id.startswith(word.lower()) or job.job_name == word]
+    if not word.strip():
+        raise InvalidInputError("Which job? Give its id, the beginning of its id, or its name.")
+    query = JobFilter(q=word, limit=PAGE_JOBS)  # also finds the word in notes and in the midst of names
+    page = jobs.page(query)
+    listed = page.jobs
+    while page.next_cursor is not None:
+        page = jobs.page(replace(query, cursor=page.next_cursor))
+        listed += page.jobs
+    found = [job for job in listed if job.id.startswith(word.lower()) or job.job_name == word]
     if not found:
         raise NotFoundError(f"No job of this data folder has the id or name {word!r}.")
     if len(found) > 1:

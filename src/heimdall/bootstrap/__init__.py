@@ -84,7 +84,7 @@ def copy_database(settings: "Settings", target_url: str, report: "Callable[[str,
 
 def doctor(settings: "Settings") -> list[dict[str, Any]]:
     """What is well and what is not: `{"check", "ok", "detail"}` each."""
-    from heimdall.bootstrap.doctor import examine
+    from heimdall.bootstrap.examination import examine
 
     return examine(settings)
 

@@ -2,8 +2,10 @@
 
 import os
 import platform
+import queue
 import shutil
 import sys
+import threading
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -11,12 +13,14 @@ from typing import Any
 import psutil
 
 from heimdall.bootstrap.changes import describe_broker
-from heimdall.domain.errors import HeimdallError
+from heimdall.bootstrap.configuration import strange_variables
+from heimdall.bootstrap.installation import open_artifacts
+from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
 from heimdall.sdk.registry import specs
-from heimdall.settings import Settings
+from heimdall.settings import Settings, masked_url
 from heimdall.store import open_database
 
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smbfs", "smb3"})
+ANSWER_SECONDS = 10.0
 MIN_FREE_BYTES = 2 << 30
 
 
@@ -24,8 +28,10 @@ def examine(settings: Settings) -> list[dict[str, Any]]:
     checks: dict[str, Callable[[Settings], str]] = {
         "python": _python,
         "platform": _platform,
+        "settings": _settings,
         "data folder": _data_folder,
         "database": _database,
+        "artifact store": _artifact_store,
         "message broker": describe_broker,
         "libraries": _libraries,
         "trainers": lambda _: ", ".join(specs()),
@@ -35,9 +41,9 @@ def examine(settings: Settings) -> list[dict[str, Any]]:
 
 def _result(name: str, check: Callable[[Settings], str], settings: Settings) -> dict[str, Any]:
     try:
-        return {"check": name, "ok": True, "detail": check(settings)}
+        return {"check": name, "ok": True, "detail": masked_url(check(settings))}
     except (HeimdallError, OSError, metadata.PackageNotFoundError) as error:
-        return {"check": name, "ok": False, "detail": str(error)}
+        return {"check": name, "ok": False, "detail": masked_url(str(error))}
 
 
 def _python(_: Settings) -> str:
@@ -50,6 +56,12 @@ def _platform(_: Settings) -> str:
     raise OSError(f"{sys.platform} is not tested; Linux is (on Windows: WSL).")
 
 
+def _settings(_: Settings) -> str:
+    if found := strange_variables():
+        raise InvalidInputError(" ".join(found))
+    return "every HEIMDALL_… variable is one"
+
+
 def _data_folder(settings: Settings) -> str:
     folder = settings.data_dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +69,6 @@ def _data_folder(settings: Settings) -> str:
         raise PermissionError(f"{folder} cannot be written to.")
     mounts = [part for part in psutil.disk_partitions(all=True) if folder.is_relative_to(part.mountpoint)]
     kind = max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
-    if kind in NETWORK_FILE_SYSTEMS:
-        raise OSError(f"{folder} lies on {kind}; SQLite needs a local disk.")
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
         raise OSError(f"{folder} has only {free >> 20} MiB free; a job needs room for three of its checkpoints.")
@@ -67,11 +77,38 @@ def _data_folder(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
+    """Opening it refuses a folder whose locks SQLite cannot trust."""
     database = open_database(settings.resolved_database_url)
     try:
         return database.describe()
     finally:
         database.close()
+
+
+def _artifact_store(settings: Settings) -> str:
+    """Asks for a list: of a key alone, a missing bucket says the same as a missing file."""
+    answers: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            open_artifacts(settings).keys("doctor")
+        except (HeimdallError, OSError, ValueError) as error:
+            answers.put(error)
+        else:
+            answers.put(None)
+
+    url = masked_url(settings.resolved_artifacts_url)
+    # In a thread, because it tries again for long what does not answer.
+    threading.Thread(target=ask, name="artifact store", daemon=True).start()
+    try:
+        refusal = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise TimeoutError(f"{url} does not answer within {ANSWER_SECONDS:.0f} seconds.") from None
+    if isinstance(refusal, UnavailableError):
+        raise UnavailableError(f"{refusal} Check the bucket in HEIMDALL_ARTIFACTS_URL, and whether the store answers.")
+    if refusal is not None:
+        raise refusal
+    return url
 
 
 def _libraries(_: Settings) -> str:

@@ -1,5 +1,6 @@
 """`heimdall up`: API, recovery and slots loop in one process; `heimdall serve`: the same without slots loop."""
 
+import errno
 import logging
 import signal
 import socket
@@ -17,7 +18,7 @@ from heimdall.api.app import create_app
 from heimdall.api.services import ApiOptions, ApiServices
 from heimdall.bootstrap.access import require_guarded, token_service
 from heimdall.bootstrap.changes import live_signal
-from heimdall.bootstrap.configuration import configure_logging
+from heimdall.bootstrap.configuration import configure_logging, warn_of_strange_variables
 from heimdall.bootstrap.folder_lock import FolderLock
 from heimdall.bootstrap.installation import Installation, open_installation
 from heimdall.bootstrap.readiness import ReadinessCheck
@@ -121,8 +122,16 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
 
 
 def build_app(settings: Settings) -> FastAPI:
-    installation = open_installation(settings)
-    return assemble(installation, Background(installation, open_slots(installation, str(settings.port))))
+    """For a server that is not ours. The data folder is taken for the life of the process. Raises: HeimdallError."""
+    if not logging.getLogger().handlers:
+        configure_logging(settings, has_own_server=False)
+    warn_of_strange_variables()
+    with ExitStack() as stack:
+        stack.enter_context(FolderLock(settings.data_dir.resolve()))
+        installation = open_installation(settings)
+        app = assemble(installation, Background(installation, open_slots(installation, str(settings.port))))
+        stack.pop_all()
+    return app
 
 
 class Server(uvicorn.Server):
@@ -143,6 +152,7 @@ def run_up(settings: Settings) -> int:
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         listener = stack.enter_context(listen(settings))
+    warn_of_strange_variables()
         installation = open_installation(settings)
         _serve(stack, listener, installation, open_slots(installation, str(settings.port)))
     return 0
@@ -155,6 +165,7 @@ def run_serve(settings: Settings) -> int:
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings))
         _serve(stack, listener, open_installation(settings, mode="create_only", has_slots=False), None)
+    warn_of_strange_variables()
     return 0
 
 
@@ -168,6 +179,7 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
         ws="websockets-sansio",
         ws_max_size=65536,
         ws_per_message_deflate=False,
+        lifespan="on",  # "auto" takes an error at the start for an application without lifespan, and serves on
         timeout_graceful_shutdown=3,
         proxy_headers=False,
         server_header=False,
@@ -178,7 +190,11 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
     logger.info("Heimdall %s on http://%s:%s, data in %s", heimdall.__version__, host, port, data_dir)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
         signal.signal(number, _already_handled)
-    Server(config, app).run(sockets=[listener])
+    try:
+        Server(config, app).run(sockets=[listener])
+    except SystemExit:  # how uvicorn says that the lifespan failed, after it has logged why
+        installation.close()
+        raise StartRefusedError("The service could not start; the log above says why.") from None
 
 
 def _already_handled(number: int, frame: FrameType | None) -> None:
@@ -192,8 +208,11 @@ def listen(settings: Settings) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be looked up
         listener.close()
         address = f"{settings.host}:{settings.port}"
-        raise StartRefusedError(f"Cannot listen on {address} ({error.strerror}); choose another --port.") from None
+        raise StartRefusedError(f"Cannot listen on {address} ({reason}); choose another {flag}.") from None
     return listener
+        number = error.errno if isinstance(error, OSError) else None
+        flag = "--port" if number in {errno.EADDRINUSE, errno.EACCES} else "--host"
+        reason = error.strerror if isinstance(error, OSError) else "no host name"

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 import heimdall
-from heimdall.bootstrap.configuration import configure_logging
+from heimdall.bootstrap.configuration import configure_logging, warn_of_strange_variables
 from heimdall.bootstrap.folder_lock import FolderLock
 from heimdall.bootstrap.installation import open_installation
 from heimdall.bootstrap.shared import require_shared
@@ -23,6 +23,7 @@ def run_worker(settings: Settings) -> int:
     """Run jobs until a signal, then give them back. Raises: HeimdallError when it cannot start."""
     require_shared(settings, "worker")
     configure_logging(settings)
+    warn_of_strange_variables()
     data_dir = settings.data_dir.resolve()
     told = threading.Event()
 

@@ -25,6 +25,11 @@ def test_unknown_hosts(api: Api, host: str) -> None:
     assert problem_of(api.client.get("/healthz", headers={"Host": host}), 421)["code"] == "unknown_host"
 
 
+def test_the_refusal_of_a_host_says_what_to_set(api: Api) -> None:
+    detail = problem_of(api.client.get("/healthz", headers={"Host": "lab.example:8001"}), 421)["detail"]
+    assert "add the name, without port, to HEIMDALL_ALLOWED_HOSTS, with commas between several" in detail
+
+
 @pytest.mark.parametrize(
     "origin", ["http://localhost:8001", "http://LOCALHOST:8001", "https://lab.example", "https://LAB.example/"]
 )

@@ -174,7 +174,7 @@ def masked_url(url: str) -> str:
 
     A password may hold what should have been escaped, an @ or a slash: rather too much is hidden than too little.
     """
-    hidden = re.sub(r"://([^:/?#]*):(?:[^?#]*@|.*@)", r"://\1:***@", url, count=1)
+    hidden = re.sub(r"://([^:/?#]*):.*@", r"://\1:***@", url, count=1)
     place, mark, query = hidden.partition("?")
     return place + mark + "".join(_masked_field(part) for part in re.split(r"([&;#])", query))
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from heimdall.bootstrap.configuration import load, warn_of_strange_variables
@@ -136,6 +136,8 @@ def test_passwords_are_not_shown(url: str, shown: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20))
+@example("@?")
+@example("/?@#")
 def test_no_password_shows_whatever_it_holds(rest: str) -> None:
     assert WORD not in masked_url(f"postgresql://user:{WORD}{rest}@host/name")
     assert WORD not in masked_url(f"postgresql://user:{rest}{WORD}@host/name")

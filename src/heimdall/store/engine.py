@@ -45,7 +45,10 @@ SQLITE_TROUBLES = {
     sqlite3.SQLITE_CORRUPT: "The file of the database is damaged; stop the service and put a copy in its place.",
     sqlite3.SQLITE_NOTADB: "The file of the database is not one; stop the service and put a copy in its place.",
 }
-POSTGRES_TROUBLES = {"53100": "The disk of the database server is full; free some space there."}
+POSTGRES_TROUBLES = {
+    "53100": "The disk of the database server is full; free some space there.",
+    "25006": "The database takes no writes; this is a standby, or its operator has made it read-only.",
+}
 POSTGRES_ARGUMENTS: dict[str, Any] = {
     "application_name": APPLICATION,
     "connect_timeout": 5,
@@ -282,8 +285,8 @@ def _explained(error: DBAPIError | PoolTimeoutError) -> Exception:
         code = error.orig.sqlite_errorcode & 0xFF
         is_defect, trouble = code in SQLITE_DEFECTS, SQLITE_TROUBLES.get(code)
     else:
-        is_defect = not (isinstance(error, OperationalError) or error.connection_invalidated)
         trouble = POSTGRES_TROUBLES.get(getattr(error.orig, "sqlstate", None) or "")
+        is_defect = not (trouble or isinstance(error, OperationalError) or error.connection_invalidated)
     if is_defect:
         return error
     return UnavailableError(trouble or "The database cannot be reached or is locked; try again in a moment.")

@@ -5,10 +5,12 @@ repeated steps stay right.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 from sqlalchemy import Connection, insert, select, text
+from sqlalchemy.exc import DBAPIError
 
 from heimdall.domain.attempt import SeriesPoints
 from heimdall.store.tables import series
@@ -95,12 +97,22 @@ def _copy(connection: Connection, rows: Sequence[Point]) -> None:
     """COPY into a temporary table, then one upsert, which must not meet the same step twice."""
     newest = {(row[0], row[1]): row for row in rows}
     cursor = cast("Any", connection.connection.driver_connection).cursor()
-    with cursor:
+    with cursor, _driver_errors_as_sqlalchemys(connection):
         cursor.execute(NEW_POINTS_POSTGRES)
         with cursor.copy("COPY new_points (series_id, step, time, value) FROM STDIN") as copy:
             for row in newest.values():
                 copy.write_row(row)
         cursor.execute(UPSERT_POSTGRES)
+
+
+@contextmanager
+def _driver_errors_as_sqlalchemys(connection: Connection) -> Generator[None]:
+    """So that a lock held too long or a full disk is seen as what it is here too."""
+    driver = connection.dialect.loaded_dbapi
+    try:
+        yield
+    except driver.Error as error:
+        raise DBAPIError.instance("COPY", None, error, driver.Error, dialect=connection.dialect) from error
 
 
 def _roll_up(connection: Connection, touched: Sequence[tuple[int, list[int]]]) -> None:

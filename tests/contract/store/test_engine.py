@@ -18,7 +18,7 @@ from heimdall.store import Database, open_database, open_stores
 from heimdall.store import engine as engine_module
 from heimdall.store import vanished as vanished_module
 from heimdall.store.tables import training_jobs
-from tests.contract.store.making import created, running, token
+from tests.contract.store.making import created, points_batch, running, token
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,35 @@ def fill_up(connection: Connection) -> None:
 def test_a_defect_is_not_called_an_outage(database: Database) -> None:
     with pytest.raises(DBAPIError):
         database.write(lambda connection: connection.execute(text("SELECT * FROM no_such_table")))
+
+
+def test_a_table_that_stays_locked_is_an_outage_for_points_too(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(engine_module.POSTGRES_SESSION, "lock_timeout", "200")
+    database = open_database(postgres_url)
+    stores = open_stores(database)
+    job = running(stores)
+    batch = points_batch(1, "loss", {1: 0.5})
+    with psycopg.connect(postgres_url) as operator:
+        operator.execute("LOCK TABLE points IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(UnavailableError):
+            stores.attempts.write(job.id, token(job), batch)
+    stores.attempts.write(job.id, token(job), batch)
+    assert stores.history.series(job.id)[0].name == "loss"
+    database.close()
+
+
+def test_a_database_that_takes_no_writes_is_an_outage(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+
+    def write(connection: Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        connection.exec_driver_sql("DELETE FROM workers")
+
+    with pytest.raises(UnavailableError, match="takes no writes"):
+        database.write(write)
+    database.close()
 
 
 def test_a_deadlock_is_tried_again(postgres_url: str) -> None:

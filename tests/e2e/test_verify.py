@@ -5,6 +5,7 @@ import json
 import sqlite3
 import subprocess
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +38,29 @@ def test_a_changed_weight_is_named(shared_service: RunningService, dataset_id: s
     assert (found.returncode, found.stderr) == (1, "")
     verdict = json.loads(found.stdout)
     assert verdict == {"epoch": 2, "difference": f"model_state_dict/{name}", "warnings": [], "identical": False}
+
+
+def test_a_file_changed_behind_its_checksum_is_no_honest_work(shared_service: RunningService, dataset_id: str) -> None:
+    job_id = shared_service.submit(small(dataset_id, epochs=2))
+    shared_service.wait_ended(job_id)
+    path = newest_file(shared_service, job_id)
+    content = load(path)
+    name, weight = next(iter(content["model_state_dict"].items()))
+    weight.view(-1)[0] += 1e-3
+    torch.save(content, path)  # pyright: ignore[reportUnknownMemberType]
+    found = verify(shared_service, job_id, "--epoch", "1")
+    told = f"epoch 2: differs in model_state_dict/{name}: its file was changed after it was saved\n"
+    assert (found.returncode, found.stdout) == (1, told)
+    path.unlink()
+    found = verify(shared_service, job_id, "--epoch", "1")
+    assert (found.returncode, found.stdout) == (1, "epoch 2: differs in its file, which is missing or damaged\n")
+
+
+def newest_file(service: RunningService, job_id: str) -> Path:
+    with closing(sqlite3.connect(service.database)) as database:
+        statement = "SELECT key FROM checkpoints WHERE job_id = ? ORDER BY epoch DESC LIMIT 1"
+        (key,) = database.execute(statement, [job_id]).fetchone()
+    return service.data_dir / "artifacts" / key
 
 
 def test_epochs_that_cannot_be_verified_are_refused(shared_service: RunningService, dataset_id: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from heimdall.domain.attempt import Checkpoint
-from heimdall.domain.errors import CheckpointDamagedError, ConflictError, InvalidConfigError
+from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError, ConflictError, InvalidConfigError
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.sdk.context import DatasetFolder, EpochReport
@@ -81,8 +81,27 @@ def _difference(context: "VerifyContext", recorded: Checkpoint) -> str | None:
         try:
             return first_difference(context.saved, context.artifacts.fetch(recorded.file))
         except CheckpointDamagedError:
-            context.warn(f"The checkpoint of epoch {recorded.epoch} is damaged; its manifest was compared instead.")
+            if _is_kept(context, recorded):
+                return _difference_from_damaged(context, recorded)
     return first_different_part(context.saved, recorded.manifest["sha256"])
+
+
+def _is_kept(context: "VerifyContext", recorded: Checkpoint) -> bool:
+    """Whether its file should be there: a job that runs retires checkpoints meanwhile."""
+    rows = context.stores.attempts.checkpoints(context.job_id)
+    return any(row.file.key == recorded.file.key and not row.is_deleted for row in rows)
+
+
+def _difference_from_damaged(context: "VerifyContext", recorded: Checkpoint) -> str:
+    """What was changed in a file that no longer matches its checksum, as far as it can be read."""
+    assert context.saved is not None
+    copy = context.folder / "recorded.pth"
+    found: str | None = None
+    with suppress(CheckpointDamagedError, ArtifactNotFoundError), copy.open("wb") as file:
+        file.writelines(context.artifacts.read(recorded.file.key))
+        file.flush()
+        found = first_difference(context.saved, copy)
+    return f"{found}: its file was changed after it was saved" if found else "its file, which is missing or damaged"
 
 
 class VerifyContext:

@@ -2,12 +2,14 @@
 
 import ctypes
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 
 from heimdall.domain.attempt import WorkerInfo
 from heimdall.domain.errors import LeaseLostError
 from heimdall.domain.job import Job, Requested
+from heimdall.domain.ports import AttemptStore
 from heimdall.wake import PollingSignal
 from heimdall.worker.heartbeat import Heartbeat, InterpreterWatchdog
 from heimdall.worker.stopping import StopFlag
@@ -42,6 +44,46 @@ def bench(place: Place, job: Job) -> Iterator[Bench]:
     bench = Bench(place, job)
     yield bench
     bench.heartbeat.close()
+
+
+class Stumbling:
+    """The real store; the first beats meet a mistake of ours."""
+
+    def __init__(self, store: AttemptStore, *, num_mistakes: int) -> None:
+        self._store = store
+        self.num_mistakes = num_mistakes
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "heartbeat" and self.num_mistakes:
+            self.num_mistakes -= 1
+            raise ValueError("a mistake")
+        return getattr(self._store, name)
+
+
+def test_a_mistake_does_not_end_it(place: Place, job: Job) -> None:
+    store = Stumbling(place.stores.attempts, num_mistakes=3)
+    stop = StopFlag()
+    heartbeat = Heartbeat(
+        cast("AttemptStore", store),
+        job.id,
+        job.lease_token or "",
+        stop=stop,
+        changes=PollingSignal(0.0),
+        beat_seconds=0.05,
+        look_seconds=0.02,
+    )
+    heartbeat.start()
+    wait_until(lambda: place.stores.jobs.get(job.id).heartbeat >= 2)
+    heartbeat.close()
+    assert (store.num_mistakes, stop.is_set) == (0, False)
+
+
+def test_an_answer_that_comes_late_takes_no_cancel_back() -> None:
+    stop = StopFlag()
+    stop.see(Requested.CANCEL)
+    stop.see(Requested.PAUSE)
+    stop.see(None)
+    assert (stop.is_set, stop.requested) == (True, Requested.CANCEL)
 
 
 def test_it_beats_and_hears(place: Place, job: Job, bench: Bench) -> None:

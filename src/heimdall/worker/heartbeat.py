@@ -82,9 +82,12 @@ class Heartbeat:
     def _try_step(self) -> None:
         try:
             self._step()
-        except UnavailableError as error:
+        except LeaseLostError:
+            raise
+        except Exception as error:  # without a heartbeat the job would be taken from a worker that lives
             if not self._is_away:
-                logger.warning("The heartbeat cannot reach the database and tries on: %s", error)
+                is_known = isinstance(error, UnavailableError)
+                logger.warning("The heartbeat fails and tries on: %s", error, exc_info=not is_known)
             self._is_away = True
 
     def _step(self) -> None:

@@ -15,7 +15,9 @@ class StopFlag:
         self.failure: Exception | None = None
 
     def see(self, requested: Requested | None) -> None:
-        """What the job's row says is requested now."""
+        """What the job's row says is requested now. A cancel stays: an answer that was read before it may come late."""
+        if self.requested is Requested.CANCEL:
+            return
         self.requested = requested
         if requested is Requested.CANCEL:
             self.is_set = True

@@ -58,6 +58,26 @@ def test_a_damaged_pause_checkpoint_is_said_and_can_be_left_out(api: Api, instal
     assert api.get(f"/jobs/{job_id}").json()["job"]["warnings"]
 
 
+def test_with_no_good_checkpoint_left_a_job_stays_paused(api: Api, installation: Installation, run: Run) -> None:
+    job_id = paused(api, run)
+    for key in installation.artifacts.keys(job_id):
+        (installation.folder / "artifacts" / key).write_bytes(b"everythinG")
+    problem = problem_of(api.post(f"/jobs/{job_id}/resume", {"from": "last_good"}), 409)
+    assert problem["code"] == "checkpoint_damaged"
+    job = api.get(f"/jobs/{job_id}").json()["job"]
+    assert (job["status"], job["pause_checkpoint_path"]) == ("paused", "checkpoints/pause_checkpoint.pth")
+
+
+def test_cancelling_a_paused_job_removes_the_copy_made_for_the_pause(
+    api: Api, installation: Installation, run: Run
+) -> None:
+    job_id = paused(api, run)
+    copy = installation.stores.history.artifact(job_id, "checkpoints/pause_checkpoint.pth").file.key
+    kept = [saved.file.key for saved in installation.stores.attempts.checkpoints(job_id)]
+    assert api.post(f"/jobs/{job_id}/cancel").json()["status"] == "cancelled"
+    assert installation.artifacts.keys(job_id) == sorted(key for key in {*kept, copy} if key in kept)
+
+
 def test_cancel_is_immediate_unless_the_job_runs(api: Api, run: Run) -> None:
     queued = api.submit()
     body = api.post(f"/jobs/{queued}/cancel").json()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from heimdall.domain.job import Status
+from heimdall.domain.job import Phase, Requested, Status
 from heimdall.jobs.recovery import Recovery
 from tests.worker.place import FAST, PRELOAD, Gate, Place, wait_until
 from tests.worker.test_slots_crashes import final_state
@@ -130,6 +130,19 @@ def test_a_job_that_does_not_hear_the_stop_is_killed_and_handed_back(place: Plac
         wait_until(lambda: place.stores.jobs.get(job.id).current_epoch == 1)
     job = place.stores.jobs.get(job.id)
     assert (job.status, job.restarts) == (Status.QUEUED, 0)
+    with place.working():
+        assert place.wait(job).status is Status.COMPLETED
+
+
+def test_a_pause_that_finds_nothing_saved_when_the_loop_stops_is_called_off(place: Place) -> None:
+    with place.working(patience=HASTY):
+        job = place.submit(mishap="deaf", at_epoch=1, only_attempt=1, max_restarts=0)
+        wait_until(lambda: place.stores.jobs.get(job.id).phase is Phase.TRAINING)
+        place.stores.jobs.request(job.id, Requested.PAUSE)
+    job = place.stores.jobs.get(job.id)
+    assert (job.status, job.restarts, job.requested) == (Status.QUEUED, 0, None)
+    assert "pause that was asked for is off" in job.warnings[-1]
+    assert [event["data"]["requested"] for event in place.events(job, "training:requested")] == ["pause", None]
     with place.working():
         assert place.wait(job).status is Status.COMPLETED
 

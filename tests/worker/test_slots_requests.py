@@ -84,6 +84,7 @@ def test_a_mind_changed_while_the_pause_is_saved_counts(place: Place, gate: Gate
     assert (job.status, job.attempt, job.requested) == (status, 1, None)
     assert job.pause_checkpoint_path is None
     if status is Status.COMPLETED:
+        assert not [key for key in place.artifacts.keys(job.id) if "pause_checkpoint" in key]
         assert final_state(place, job.id) == final_state(place, twin.id)
     assert [event["data"]["status"] for event in place.events(job, "training:completed")] == [status.value]
 
@@ -97,9 +98,10 @@ def test_a_pause_in_the_last_epoch_completes(place: Place, gate: Gate) -> None:
         assert place.wait(job).status is Status.COMPLETED
 
 
-def test_a_damaged_pause_checkpoint_puts_the_job_back_to_paused(place: Place, gate: Gate) -> None:
+@pytest.mark.parametrize("mishap", ["none", "pause_meanwhile"])
+def test_a_damaged_pause_checkpoint_puts_the_job_back_to_paused(place: Place, gate: Gate, mishap: str) -> None:
     with place.working():
-        job = place.submit(epochs=3, gate=gate.path)
+        job = place.submit(epochs=3, gate=gate.path, mishap=mishap, only_attempt=2)
         gate.wait_for(1)
         place.stores.jobs.request(job.id, Requested.PAUSE)
         gate.open(1, 2, 3)
@@ -111,7 +113,7 @@ def test_a_damaged_pause_checkpoint_puts_the_job_back_to_paused(place: Place, ga
         job = place.wait(job)
         assert (job.status, job.reason) == (Status.PAUSED, Reason.CHECKPOINT_DAMAGED)
         assert job.pause_checkpoint_path is not None
-        place.stores.jobs.resume(job.id, from_last_good=True)
+        place.stores.jobs.resume(job.id, last_good=1)
         place.dispatch(job.id)
         job = place.wait(job)
     assert (job.status, job.current_epoch) == (Status.COMPLETED, 3)

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 from sqlalchemy import text
 
+from heimdall.artifacts.keys import PARTIAL_SUFFIX
 from heimdall.domain.job import Reason, Status
 from tests.worker.place import Gate, Place, wait_until
 
@@ -120,6 +121,40 @@ def test_old_checkpoints_that_cannot_be_deleted_yet_go_later(place: Place) -> No
     assert job.status is Status.COMPLETED
     named = {artifact.file.key for artifact in place.stores.history.artifacts(job.id)}
     assert set(place.artifacts.keys(job.id)) == named
+
+
+def test_a_store_that_refuses_deletions_fails_no_job(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(epochs=6, mishap="refused_deletes"))
+    assert (job.status, job.error_message) == (Status.COMPLETED, None)
+
+
+def test_without_its_best_checkpoint_a_job_goes_on_and_says_so(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(mishap="damaged_best"))
+    assert (job.status, job.error_message) == (Status.COMPLETED, None)
+    assert any("best checkpoint is damaged" in line for line in job.warnings)
+
+
+def test_the_log_is_the_same_when_it_is_stored_again(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(mishap="put_twice"))
+    assert (job.status, job.error_message) == (Status.COMPLETED, None)
+    assert ("WARNING", "the store was away") in place.log(job)
+
+
+def test_what_a_killed_attempt_left_half_written_goes(place: Place) -> None:
+    with place.working():
+        job = place.submit(epochs=3, mishap="deaf", at_epoch=3, only_attempt=1)
+        wait_until(lambda: place.stores.jobs.get(job.id).current_epoch == 2)
+        half = place.data_dir / "artifacts" / job.id / "a1" / "e2" / f".last.pth.0{PARTIAL_SUFFIX}"
+        half.write_bytes(b"half")
+        pid = place.stores.attempts.attempts(job.id)[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        job = place.wait(job)
+    assert (job.status, job.attempt) == (Status.COMPLETED, 2)
+    assert not half.exists()
 
 
 def test_the_heartbeat_has_a_connection_of_its_own(place: Place) -> None:

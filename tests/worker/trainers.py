@@ -2,7 +2,6 @@
 """Small real trainers: gradient descent in NumPy, and ways of going wrong in the middle of it."""
 
 import ctypes
-import errno
 import hashlib
 import io
 import json
@@ -11,7 +10,7 @@ import os
 import resource
 import signal
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO, Literal, cast
@@ -23,8 +22,15 @@ from heimdall.domain.attempt import Artifact
 from heimdall.domain.errors import InvalidConfigError, InvalidInputError
 from heimdall.domain.ports import Stores
 from heimdall.sdk import EpochReport, StopTraining, TrainerSpec, TrainingContext
-from heimdall.worker.context import Parts, WorkerContext
 from tests.worker import paired_spec
+from tests.worker.file_mishaps import (
+    damaged_best,
+    pause_meanwhile,
+    put_twice,
+    refused_deletes,
+    undeletable,
+    worker_parts,
+)
 
 Mishap = Literal[
     "none",
@@ -43,6 +49,10 @@ Mishap = Literal[
     "withdraw_late",
     "cancel_late",
     "undeletable",
+    "refused_deletes",
+    "damaged_best",
+    "put_twice",
+    "pause_meanwhile",
     "print_gpus",
 ]
 
@@ -114,6 +124,8 @@ def run(context: TrainingContext) -> None:
         assert hashlib.sha256((folder.path / "samples.bin").read_bytes()).hexdigest() == folder.sha256
     context.started(dataset_size=320, train_samples=320, val_samples=0, model_architecture="plane")
     model = Descent(config.seed)
+    if config.mishap == "pause_meanwhile" and config.only_attempt == context.attempt:
+        pause_meanwhile(context)
     path = context.checkpoint_to_load()
     if path is not None:
         model.load(path)
@@ -262,27 +274,8 @@ def change_mind_after_copy(context: TrainingContext, change_mind: Callable[[Stor
     parts.checkpoints.copy_for_pause = copy_and_change_mind
 
 
-def undeletable(context: TrainingContext) -> None:
-    """Old files cannot be deleted for a while."""
-    parts = worker_parts(context)
-    delete = parts.artifacts.delete
-    refusals = iter(range(2))
-
-    def refuse_twice(keys: Sequence[str]) -> None:
-        if next(refusals, None) is not None:
-            raise OSError(errno.EBUSY, "busy")
-        delete(keys)
-
-    parts.artifacts.delete = refuse_twice
-
-
 def print_gpus(context: TrainingContext) -> None:
     print("sees", os.environ.get("CUDA_VISIBLE_DEVICES"))  # noqa: T201
-
-
-def worker_parts(context: TrainingContext) -> Parts:
-    assert isinstance(context, WorkerContext)
-    return context._parts
 
 
 def stop_itself(context: TrainingContext) -> None:
@@ -310,6 +303,10 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
     "withdraw_late": withdraw_late,
     "cancel_late": cancel_late,
     "undeletable": undeletable,
+    "refused_deletes": refused_deletes,
+    "damaged_best": damaged_best,
+    "put_twice": put_twice,
+    "pause_meanwhile": carry_on,
     "print_gpus": print_gpus,
 }
 

@@ -15,8 +15,12 @@ def write_hashed(write: Callable[[BinaryIO], None], target: IO[bytes]) -> tuple[
     """Let `write` fill `target`; size in bytes and sha256 of what came."""
     writer = HashingWriter(target)
     stream = io.BufferedWriter(writer, BUFFER_BYTES)
-    write(cast("BinaryIO", stream))
-    stream.flush()
+    try:
+        write(cast("BinaryIO", stream))
+        stream.flush()
+    except BaseException:
+        writer.is_abandoned = True
+        raise
     target.flush()
     return writer.size_bytes, writer.sha256()
 
@@ -28,6 +32,7 @@ class HashingWriter(io.RawIOBase):
         self._target = target
         self._hash = hashlib.sha256()
         self.size_bytes = 0
+        self.is_abandoned = False  # a buffer before it must not write its rest when it is collected
 
     @override
     def writable(self) -> bool:
@@ -36,6 +41,8 @@ class HashingWriter(io.RawIOBase):
     @override
     def write(self, data: Buffer, /) -> int:
         written = memoryview(data).nbytes
+        if self.is_abandoned:
+            return written
         self._target.write(data)
         self._hash.update(data)
         self.size_bytes += written

@@ -85,6 +85,10 @@ class LocalArtifacts(ObjectArtifacts):
         shutil.rmtree(self._path(prefix), ignore_errors=True)
         return num_keys
 
+    def remove_partials(self, prefix: str) -> None:
+        for partial in self._path(prefix).rglob(f"*{PARTIAL_SUFFIX}"):
+            partial.unlink(missing_ok=True)
+
     def _path(self, key: str) -> Path:
         """The file of `key`; a symlink that leads out of its job's folder is refused."""
         path = self._root / checked_key(key)

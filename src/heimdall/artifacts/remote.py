@@ -119,14 +119,23 @@ class RemoteArtifacts(ObjectArtifacts):
             return super().keys(prefix)
 
     def delete(self, keys: Sequence[str]) -> None:
-        if keys:
-            with asking(f"the deletion of {keys[0]}"):
+        if not keys:
+            return
+        with asking(f"the deletion of {keys[0]}"):
+            try:
                 obstore.delete(self._store, list(keys))
+            except FileNotFoundError:  # some stores say so, and may have stopped at it
+                for key in keys:
+                    with suppress(FileNotFoundError):
+                        obstore.delete(self._store, key)
 
     def delete_prefix(self, prefix: str) -> int:
         keys = self.keys(prefix)
         self.delete(keys)
         return len(keys)
+
+    def remove_partials(self, prefix: str) -> None:
+        """Nothing: what was not uploaded whole is no object, and what was staged is swept with the local copies."""
 
     def _chunks(self, key: str, start: int, stop: int) -> Iterator[bytes]:
         with asking(f"the bytes of {key}"):

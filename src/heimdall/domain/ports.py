@@ -77,12 +77,18 @@ class JobStore(Protocol):
         """pending, queued, paused → cancelled at once; running: requested = cancel. Twice is fine."""
         ...
 
-    def resume(self, job_id: str, *, from_last_good: bool = False, actor: str | None = None) -> Job:
-        """paused → pending with training:resumed (or withdraw a pause). Of two at once one raises ConflictError."""
+    def resume(self, job_id: str, *, last_good: int | None = None, actor: str | None = None) -> Job:
+        """paused → pending with training:resumed (or withdraw a pause). Of two at once one raises ConflictError.
+
+        `last_good`: the epoch of the checkpoint to go on from when the pause checkpoint is to be given up.
+        """
         ...
 
-    def retry(self, job_id: str, *, actor: str | None = None) -> Job:
-        """failed, cancelled → pending; completed_at, reason, error, restarts, losses_in_row cleared."""
+    def retry(self, job_id: str, *, last_good: int | None = None, actor: str | None = None) -> Job:
+        """failed, cancelled → pending; completed_at, reason, error, restarts, losses_in_row cleared.
+
+        `last_good`: the epoch of the newest checkpoint whose file is whole, 0 when there is none.
+        """
         ...
 
     def take_lease(self, job_id: str) -> Job | None:
@@ -337,6 +343,10 @@ class ArtifactStore(Protocol):
     def delete_prefix(self, prefix: str) -> int: ...
 
     def keys(self, prefix: str) -> list[str]: ...
+
+    def remove_partials(self, prefix: str) -> None:
+        """Remove what killed writers left half written under `prefix`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,10 @@
 
 import logging
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
 
-from heimdall.domain.errors import UnavailableError
+from heimdall.domain.errors import ArtifactsRefusedError, UnavailableError
 from heimdall.domain.ports import ArtifactStore, Stores
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,14 @@ def remove_files(artifacts: ArtifactStore, prefix: str) -> None:
         artifacts.delete_prefix(prefix)
     except UnavailableError as error:
         logger.warning("The files of %s go later: %s", prefix, error)
+
+
+def remove_keys(artifacts: ArtifactStore, keys: Sequence[str]) -> None:
+    """Now or, when that cannot be, with the job."""
+    try:
+        artifacts.delete(keys)
+    except (OSError, UnavailableError, ArtifactsRefusedError) as error:
+        logger.warning("%d file(s) nobody needs stay for now: %s", len(keys), error)
 
 
 class Sweep:

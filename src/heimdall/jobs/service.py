@@ -20,7 +20,7 @@ from heimdall.domain.job import Job, NewJob, Requested, Status
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
 from heimdall.domain.signals import Wake
-from heimdall.jobs.deletions import remove_files
+from heimdall.jobs.deletions import remove_files, remove_keys
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
 from heimdall.sdk.registry import spec_of
 
@@ -92,17 +92,33 @@ class JobService:
         Raises: ConflictError, CheckpointDamagedError (the detail names the newest good checkpoint).
         """
         job = self._stores.jobs.get(job_id)
-        if job.status is Status.PAUSED and not from_last_good:
+        last_good: int | None = None
+        if job.status is Status.PAUSED and from_last_good:
+            last_good = self._last_good(job_id)
+            if not last_good:
+                raise CheckpointDamagedError("There is no good checkpoint left; cancel the job and retry it.")
+        elif job.status is Status.PAUSED:
             self._check_pause_checkpoint(job)
-        resumed = self._stores.jobs.resume(job_id, from_last_good=from_last_good, actor=actor)
+        resumed = self._stores.jobs.resume(job_id, last_good=last_good, actor=actor)
         return self.dispatch(job_id) if resumed.status is Status.PENDING else resumed
 
     def cancel(self, job_id: str, *, actor: str | None = None) -> Job:
-        return self._stores.jobs.cancel(job_id, actor=actor)
+        """Raises: ConflictError."""
+        if self._stores.jobs.get(job_id).status is not Status.PAUSED:
+            return self._stores.jobs.cancel(job_id, actor=actor)
+        named = self._named_keys(job_id)
+        job = self._stores.jobs.cancel(job_id, actor=actor)
+        remove_keys(self._artifacts, sorted(named - self._named_keys(job_id)))  # the copy made for the pause
+        return job
+
+    def _named_keys(self, job_id: str) -> set[str]:
+        kept = {saved.file.key for saved in self._stores.attempts.checkpoints(job_id) if not saved.is_deleted}
+        return kept | {artifact.file.key for artifact in self._stores.history.artifacts(job_id)}
 
     def retry(self, job_id: str, *, actor: str | None = None) -> Job:
         """Start a failed or cancelled job again from its newest good checkpoint. Raises: ConflictError."""
-        self._stores.jobs.retry(job_id, actor=actor)
+        is_ended = self._stores.jobs.get(job_id).status.is_ended
+        self._stores.jobs.retry(job_id, last_good=self._last_good(job_id) if is_ended else None, actor=actor)
         return self.dispatch(job_id)
 
     def clone(self, job_id: str, overrides: Mapping[str, Any], *, actor: str | None = None) -> Job:
@@ -138,6 +154,11 @@ class JobService:
         """The newest checkpoint whose file is whole."""
         kept = (saved for saved in self._stores.attempts.checkpoints(job_id) if not saved.is_deleted)
         return next((saved for saved in kept if self._artifacts.is_intact(saved.file)), None)
+
+    def _last_good(self, job_id: str) -> int:
+        """The epoch of the newest good checkpoint; 0 without one."""
+        good = self.newest_good_checkpoint(job_id)
+        return 0 if good is None else good.epoch
 
     def _check_pause_checkpoint(self, job: Job) -> None:
         try:

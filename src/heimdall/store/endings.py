@@ -131,12 +131,26 @@ def _release(connection: Connection, job: Job, outcome: Outcome, now: datetime) 
         status, values, event = ended
         events.append(event)
     else:
-        status, values = next_status(job.status, Action.RELEASED), {"celery_task_id": None}
-        events.append(_recovered(connection, job, "worker_stopped", job.restarts))
+        status = next_status(job.status, Action.RELEASED)
+        values, told = _with_pause_undone(job, [])
+        values["celery_task_id"] = None
+        events += [*told, _recovered(connection, job, "worker_stopped", job.restarts)]
     message = outcome.error_message
     return close_attempt(
         connection, job, status, values=values, events=events, cause="worker_stopped", message=message, now=now
     )
+
+
+def _with_pause_undone(job: Job, lines: list[str]) -> tuple[dict[str, Any], list[NewEvent]]:
+    """The job's warnings with `lines` and with one for a pause that found nothing saved to pause at, and the events."""
+    events: list[NewEvent] = []
+    if job.requested is Requested.PAUSE:
+        lines = [*lines, "The pause that was asked for is off: no epoch was complete yet. Ask again."]
+        events.append(NewEvent(EventName.REQUESTED, {"requested": None, "actor": None}))
+    if not lines:
+        return {}, events
+    warnings, warned = warn(job.warnings, lines)
+    return {"warnings": warnings}, [*events, *warned]
 
 
 def lose_attempt(
@@ -153,7 +167,8 @@ def lose_attempt(
     if status is Status.PENDING:
         going_on = f"it goes on with epoch {newest.epoch + 1}" if newest else "it starts again"
         line = f"Attempt {job.attempt} was lost ({cause}); {going_on}."
-        values["warnings"], warnings = warn(job.warnings, [line])
+        warned, warnings = _with_pause_undone(job, [line])
+        values |= warned
         values |= {
             "reason": Reason.WORKER_LOST,
             "restarts": job.restarts + 1,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select
 
 from heimdall.domain.attempt import PAUSE_CHECKPOINT, Pulse
 from heimdall.domain.dataset import Dataset, DatasetStatus
@@ -22,7 +22,7 @@ from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import drop_artifact, find_artifact, newest_checkpoint
 from heimdall.store.pages import page_of
 from heimdall.store.retention import empty_slice
-from heimdall.store.tables import attempts, checkpoints, workers
+from heimdall.store.tables import attempts, workers
 
 CHANGEABLE = frozenset({"job_name", "notes", "tags", "priority"})
 WORKER_SILENCE = timedelta(seconds=30)  # ten announcements: a worker not heard for so long counts as gone
@@ -132,7 +132,7 @@ class SqlJobStore:
 
     @writes
     def resume(
-        self, connection: Connection, job_id: str, *, from_last_good: bool = False, actor: str | None = None
+        self, connection: Connection, job_id: str, *, last_good: int | None = None, actor: str | None = None
     ) -> Job:
         job = self._lock_with_dataset(connection, job_id, Action.RESUME)
         if job.status is Status.RUNNING and job.requested is Requested.PAUSE:
@@ -140,18 +140,21 @@ class SqlJobStore:
         status = next_status(job.status, Action.RESUME)
         values: dict[str, Any] = {"status": status, "reason": None, "not_before": None, "celery_task_id": None}
         events: list[NewEvent] = []
-        if from_last_good:
-            line = self._drop_pause_checkpoint(connection, job)
+        if last_good is not None:
+            drop_artifact(connection, job_id, PAUSE_CHECKPOINT)
+            line = f"The pause checkpoint was given up; training went on from the checkpoint of epoch {last_good}."
             values["pause_checkpoint_path"] = None
             values["warnings"], events = warn(job.warnings, [line])
         elif find_artifact(connection, job_id, PAUSE_CHECKPOINT) is None:
             raise CheckpointDamagedError(
                 'The pause checkpoint is missing; resume with {"from": "last_good"} to go on from the newest good one.'
             )
-        return self._start_again(connection, job, values, events, actor)
+        return self._start_again(connection, job, values, events, last_good=last_good, actor=actor)
 
     @writes
-    def retry(self, connection: Connection, job_id: str, *, actor: str | None = None) -> Job:
+    def retry(
+        self, connection: Connection, job_id: str, *, last_good: int | None = None, actor: str | None = None
+    ) -> Job:
         job = self._lock_with_dataset(connection, job_id, Action.RETRY)
         values: dict[str, Any] = {
             "status": next_status(job.status, Action.RETRY),
@@ -164,7 +167,7 @@ class SqlJobStore:
             "celery_task_id": None,
             "eta_seconds": None,
         }
-        return self._start_again(connection, job, values, [], actor)
+        return self._start_again(connection, job, values, [], last_good=last_good, actor=actor)
 
     @writes
     def take_lease(self, connection: Connection, job_id: str) -> Job | None:
@@ -270,28 +273,19 @@ class SqlJobStore:
             raise ConflictError(f"Cannot {action.value} this job: its dataset {dataset_id} was deleted.")
         return job
 
-    def _drop_pause_checkpoint(self, connection: Connection, job: Job) -> str:
-        """Give the pause checkpoint up for the newest one before it; the line that says so."""
-        pause = find_artifact(connection, job.id, PAUSE_CHECKPOINT)
-        if pause is not None:
-            same_file = (checkpoints.c.job_id == job.id) & (checkpoints.c.key == pause.file.key)
-            connection.execute(update(checkpoints).where(same_file).values(is_deleted=True))
-        drop_artifact(connection, job.id, PAUSE_CHECKPOINT)
-        good = newest_checkpoint(connection, job.id)
-        if good is None:
-            raise CheckpointDamagedError("There is no good checkpoint left; cancel the job and retry it.")
-        return f"The pause checkpoint was given up; training went on from the checkpoint of epoch {good.epoch}."
-
     def _start_again(
         self,
         connection: Connection,
         job: Job,
         values: dict[str, Any],
         events: list[NewEvent],
+        *,
+        last_good: int | None,
         actor: str | None,
     ) -> Job:
+        """`last_good`: the epoch of a checkpoint whose file was looked at; otherwise the newest is taken on trust."""
         newest = newest_checkpoint(connection, job.id)
-        epoch = 0 if newest is None else newest.epoch
+        epoch = last_good if last_good is not None else newest.epoch if newest else 0
         progress = 100.0 * epoch / job.total_epochs if job.total_epochs else 0.0
         data = {"status": values["status"].value, "celery_task_id": None, "resume_epoch": epoch + 1, "actor": actor}
         events = [NewEvent(EventName.RESUMED, data), *events]  # nothing else may follow a completed one

@@ -15,7 +15,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 
 from heimdall.domain.errors import InvalidConfigError
 
-LIBRARIES = ("torch", "numpy", "lightning-fabric", "transformers")
+LIBRARIES = ("torch", "numpy", "scipy", "lightning-fabric", "transformers")
 LONGEST_WAIT = timedelta(days=365)  # of one rank for another: a database or a store may be away for long
 FABRIC_PRECISION: Mapping[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
 

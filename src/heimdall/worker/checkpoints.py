@@ -23,7 +23,7 @@ from heimdall.domain.attempt import (
     EpochRow,
     StoredFile,
 )
-from heimdall.domain.errors import CheckpointDamagedError, HeimdallError, UnavailableError
+from heimdall.domain.errors import ArtifactsRefusedError, CheckpointDamagedError, HeimdallError, UnavailableError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
@@ -55,6 +55,7 @@ class Checkpoints:
         self._named = {artifact.name: artifact.file for artifact in stores.history.artifacts(job.id)}
         self._kept = {saved.file.key for saved in stores.attempts.checkpoints(job.id) if not saved.is_deleted}
         self._newest: StoredFile | None = None  # of the epoch that training stands on
+        self._pause_copies: list[str] = []  # made for pauses that were taken back
         self._epoch_began = time.monotonic()
         self._durations: list[float] = []
         self.epoch = 0
@@ -66,7 +67,7 @@ class Checkpoints:
         if epoch:
             self._newest = file or self._named.get(LAST_CHECKPOINT)
         if pause_copy is not None and pause_copy.key not in self._used_keys():
-            self._artifacts.delete([pause_copy.key])  # its name went when it was loaded
+            self._remove([pause_copy.key])  # its name went when it was loaded
         self._epoch_began = time.monotonic()
 
     def name(self, name: str, file: StoredFile) -> None:
@@ -106,16 +107,27 @@ class Checkpoints:
             return None
         key = f"{self._job.id}/a{self._job.attempt}/e{self.epoch}/pause_checkpoint.pth"
         if self._artifacts.size(key) is not None:  # a pause at this epoch was asked for and taken back before
-            self._artifacts.delete([key])
+            self._remove([key])
         file = self._artifacts.put_file(key, self._artifacts.fetch(self._newest))
+        self._pause_copies.append(key)
         return Artifact(name=PAUSE_CHECKPOINT, file=file, artifact_type=ArtifactType.CHECKPOINT)
 
     def sweep(self) -> None:
-        """Remove what lost attempts wrote and nothing names."""
+        """Remove what earlier attempts wrote and nothing names, and what they left half written."""
         used = self._used_keys()
         for number in range(1, self._job.attempt):
-            keys = self._artifacts.keys(f"{self._job.id}/a{number}")
-            self._artifacts.delete([key for key in keys if key not in used])
+            prefix = f"{self._job.id}/a{number}"
+            self._artifacts.remove_partials(prefix)
+            self._remove([key for key in self._artifacts.keys(prefix) if key not in used])
+
+    def _remove(self, keys: list[str]) -> bool:
+        """Whether they are gone. What cannot be deleted now fails no job."""
+        try:
+            self._artifacts.delete(keys)
+        except (OSError, UnavailableError, ArtifactsRefusedError) as error:
+            logger.warning("Old files could not be deleted yet: %s", error)
+            return False
+        return True
 
     def _used_keys(self) -> set[str]:
         return {file.key for file in self._named.values()} | self._kept
@@ -178,18 +190,16 @@ class Checkpoints:
     def _retire(self) -> None:
         """Delete the files that no name points to any more: rows first, so that no row promises a missing file.
 
-        What cannot be deleted now is tried again after the next epoch: it fails no job.
+        What cannot be deleted now is tried again after the next epoch.
         """
         with self._lock:
             victims = sorted(self._kept - {file.key for file in self._named.values()})
         if victims:
             self._stores.attempts.retire_checkpoints(self._job.id, victims)
-            try:
-                self._artifacts.delete(victims)
-            except (OSError, UnavailableError) as error:
-                logger.warning("Old checkpoints could not be deleted yet: %s", error)
-                return
-            self._kept.difference_update(victims)
+            if self._remove(victims):
+                self._kept.difference_update(victims)
+        if self._pause_copies and self._remove(self._pause_copies):
+            self._pause_copies = []
 
     def _events(self, report: EpochReport, checkpoint: Checkpoint, row: EpochRow) -> list[NewEvent]:
         saved = {

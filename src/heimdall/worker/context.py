@@ -210,14 +210,15 @@ class WorkerContext:
             return self._parts.artifacts.fetch(artifact.file)
         except (ArtifactNotFoundError, CheckpointDamagedError) as error:
             self._stop.see(self._parts.stores.attempts.requested(self.job_id, self._parts.token))
-            outcome = Outcome(
-                action=Action.PAUSED,
-                reason=Reason.CHECKPOINT_DAMAGED,
-                error_message="The pause checkpoint is missing or damaged; resume from the last good one.",
-                seen=self._stop.requested,
-            )
-            self._end(outcome)
-            raise StopTraining from error  # a cancel came meanwhile
+            while self._stop.requested is not Requested.CANCEL:
+                outcome = Outcome(
+                    action=Action.PAUSED,
+                    reason=Reason.CHECKPOINT_DAMAGED,
+                    error_message="The pause checkpoint is missing or damaged; resume from the last good one.",
+                    seen=self._stop.requested,
+                )
+                self._end(outcome)  # again when a pause is asked for meanwhile
+            raise StopTraining from error
 
     def took_over(self, *, epoch: int, step: int) -> None:
         parts = self._parts
@@ -281,7 +282,11 @@ class WorkerContext:
         self._writer.submit(Part(artifacts={name: artifact}))
 
     def best_checkpoint(self) -> Path | None:
-        return self._parts.checkpoints.best()
+        try:
+            return self._parts.checkpoints.best()
+        except CheckpointDamagedError:
+            self.warn("The best checkpoint is damaged; the model of the last epoch is used in its place.")
+            return None
 
     def scratch(self) -> Path:
         folder = self._parts.files.scratch / uuid.uuid4().hex

@@ -15,6 +15,7 @@ from heimdall.domain.ports import ArtifactStore, AttemptStore, DatasetStore, His
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.5
+NOT_WORTH_WAITING = frozenset({"delete"})  # what is not deleted now is deleted later
 
 
 def patient(stores: Stores) -> Stores:
@@ -30,16 +31,19 @@ def patient(stores: Stores) -> Stores:
 
 def patient_artifacts(artifacts: ArtifactStore) -> ArtifactStore:
     """The same store; what is asked of an object store that is away is asked again until it answers."""
-    return cast("ArtifactStore", _Patient(artifacts, "The object store"))
+    return cast("ArtifactStore", _Patient(artifacts, "The object store", NOT_WORTH_WAITING))
 
 
 class _Patient:
-    def __init__(self, store: Any, name: str) -> None:
+    def __init__(self, store: Any, name: str, impatient: frozenset[str] = frozenset()) -> None:
         self._store = store
         self._name = name
+        self._impatient = impatient
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._store, name)
+        if name in self._impatient:
+            return call
 
         @wraps(call)
         def insist(*args: Any, **kwargs: Any) -> Any:

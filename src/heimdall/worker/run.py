@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 from pydantic import ValidationError
 
@@ -312,22 +312,21 @@ class Attempt:
         return Outcome(action=Action.FINISH, reason=reason, seen=self._stop.requested)
 
     def _save_log(self) -> None:
-        """`log.txt`: every line so far."""
+        """`log.txt`: every line so far. Written down first: storing it again must not store other bytes."""
         if self._context is None:
             return
-        history, job_id = self._stores.history, self._job.id
-
-        def write(file: Any) -> None:
+        path = self._context.scratch() / "log.txt"
+        with path.open("wb") as file:
             after = 0
-            while True:
-                lines, following = history.logs(job_id, after=after, limit=10_000)
-                if not lines:
-                    return
-                for line in lines:
-                    file.write(f"{line['time']} {line['level']} {line['message']}\n".encode())
-                after = following
+            while lines := self._stores.history.logs(self._job.id, after=after, limit=10_000)[0]:
+                file.writelines(f"{line['time']} {line['level']} {line['message']}\n".encode() for line in lines)
+                after = lines[-1]["line"]
 
-        self._context.save_artifact("log.txt", ArtifactType.LOG.value, write)
+        def copy(target: BinaryIO) -> None:
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, target)
+
+        self._context.save_artifact("log.txt", ArtifactType.LOG.value, copy)
 
     def _outcome_when_stopped(self) -> Outcome:
         stop = self._stop

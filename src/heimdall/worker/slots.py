@@ -347,10 +347,7 @@ class SlotsLoop:
 
     def _release(self, job: Job, running: Running) -> None:
         """The loop stops and the process could not hand its job back itself."""
-        if job.requested is not None:  # what was asked for is done by the loss
-            self._lose(job.id, running.token, running.files, "the worker stopped")
-            return
-        outcome = Outcome(action=Action.RELEASED, log_lines=leftover_lines(running.files))
+        outcome = Outcome(action=Action.RELEASED, seen=job.requested, log_lines=leftover_lines(running.files))
         try:
             self._stores.attempts.end(job.id, running.token, outcome)
         except LeaseLostError:

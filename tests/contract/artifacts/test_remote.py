@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from obstore.store import S3Store
+from obstore.store import LocalStore, S3Store
 
 from heimdall.artifacts.remote import RemoteArtifacts
 from heimdall.domain.attempt import StoredFile
@@ -77,3 +77,12 @@ def test_an_upload_whose_answer_was_lost_is_not_a_conflict(s3_server: S3Server, 
     first = put(store, KEY, b"weights")
     assert put(store, KEY, b"weights") == first
     assert first == StoredFile(key=KEY, size_bytes=7, sha256=hashlib.sha256(b"weights").hexdigest())
+
+
+def test_what_is_gone_already_hinders_no_deletion(tmp_path: Path) -> None:
+    """A store of obstore's that, as some remote ones do, calls a missing object an error."""
+    store = RemoteArtifacts(LocalStore(tmp_path / "objects", mkdir=True), cache=tmp_path / "cache")
+    put(store, "job/first", b"1")
+    put(store, "job/last", b"2")
+    store.delete(["job/first", "job/gone", "job/last"])
+    assert store.keys("job") == []

@@ -40,7 +40,7 @@ ACTIONS: dict[str, Do] = {
     "pause": lambda stores, job, _: stores.jobs.request(job.id, Requested.PAUSE),
     "cancel": lambda stores, job, _: stores.jobs.cancel(job.id),
     "resume": lambda stores, job, _: stores.jobs.resume(job.id),
-    "resume_last_good": lambda stores, job, _: stores.jobs.resume(job.id, from_last_good=True),
+    "resume_last_good": lambda stores, job, _: stores.jobs.resume(job.id, last_good=1),
     "retry": lambda stores, job, _: stores.jobs.retry(job.id),
     "take_lease": lambda stores, job, _: stores.jobs.take_lease(job.id),
     "heartbeat": lambda stores, job, lease: stores.attempts.heartbeat(job.id, lease),

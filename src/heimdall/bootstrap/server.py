@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -46,7 +47,9 @@ class Background:
             warns_of_missing_gpus=installation.settings.has_shared_database,
         )
         self._stop = threading.Event()
-        sweep = Sweep(installation.stores, installation.artifacts)
+        days = installation.settings.keep_events_days
+        keep_events = None if days is None else timedelta(days=days)
+        sweep = Sweep(installation.stores, installation.artifacts, keep_events=keep_events)
         self._threads = [
             threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery"),
             threading.Thread(target=sweep.run, args=[self._stop], name="sweep"),
@@ -149,10 +152,10 @@ class Server(uvicorn.Server):
 def run_up(settings: Settings) -> int:
     """Serve until a signal. Raises: HeimdallError when the service cannot start."""
     configure_logging(settings)
+    warn_of_strange_variables()
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         listener = stack.enter_context(listen(settings))
-    warn_of_strange_variables()
         installation = open_installation(settings)
         _serve(stack, listener, installation, open_slots(installation, str(settings.port)))
     return 0
@@ -162,10 +165,10 @@ def run_serve(settings: Settings) -> int:
     """One API process of several, until a signal. Raises: HeimdallError when it cannot start."""
     require_shared(settings, "serve")
     configure_logging(settings)
+    warn_of_strange_variables()
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings))
         _serve(stack, listener, open_installation(settings, mode="create_only", has_slots=False), None)
-    warn_of_strange_variables()
     return 0
 
 
@@ -176,10 +179,10 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
     app = assemble(installation, background)
     config = uvicorn.Config(
         app,
+        lifespan="on",  # "auto" takes an error at the start for an application without lifespan, and serves on
         ws="websockets-sansio",
         ws_max_size=65536,
         ws_per_message_deflate=False,
-        lifespan="on",  # "auto" takes an error at the start for an application without lifespan, and serves on
         timeout_graceful_shutdown=3,
         proxy_headers=False,
         server_header=False,
@@ -210,9 +213,9 @@ def listen(settings: Settings) -> socket.socket:
         listener.bind((settings.host, settings.port))
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that cannot be looked up
         listener.close()
-        address = f"{settings.host}:{settings.port}"
-        raise StartRefusedError(f"Cannot listen on {address} ({reason}); choose another {flag}.") from None
-    return listener
         number = error.errno if isinstance(error, OSError) else None
         flag = "--port" if number in {errno.EADDRINUSE, errno.EACCES} else "--host"
         reason = error.strerror if isinstance(error, OSError) else "no host name"
+        address = f"{settings.host}:{settings.port}"
+        raise StartRefusedError(f"Cannot listen on {address} ({reason}); choose another {flag}.") from None
+    return listener

@@ -82,9 +82,9 @@ SCHEDULES = (
 )
 
 
-def strike(service: RunningService, job_id: str, blow: Blow) -> None:
-    """Wait for the moment and do it; a job that has ended meanwhile is left alone."""
-    service.wait_job(
+def strike(service: RunningService, job_id: str, blow: Blow) -> bool:
+    """Wait for the moment and do it. Whether it hit: a job may have ended meanwhile, or have no process just then."""
+    job = service.wait_job(
         job_id,
         lambda job: job["current_epoch"] >= blow.after_epoch or job["status"] in ENDED,
         seconds=180,
@@ -93,9 +93,9 @@ def strike(service: RunningService, job_id: str, blow: Blow) -> None:
     time.sleep(blow.delay_seconds)  # any moment of an epoch may be hit: the delay is drawn, not waited for
     match blow.disturbance:
         case Disturbance.PAUSE:
-            pause_and_resume(service, job_id)
+            return pause_and_resume(service, job_id)
         case Disturbance.KILL_TRAINER:
-            service.kill_job(job_id)
+            return service.kill_job(job_id)
         case Disturbance.KILL_SERVER:
             service.kill()
             service.start(warm=False)
@@ -108,10 +108,11 @@ def strike(service: RunningService, job_id: str, blow: Blow) -> None:
             service.start(warm=False)
         case Disturbance.KILL_FORK_SERVER:
             service.kill_fork_server()
+    return job["status"] not in ENDED
 
 
-def pause_and_resume(service: RunningService, job_id: str) -> None:
-    """Pause as soon as the job runs; in its last epoch it completes instead."""
+def pause_and_resume(service: RunningService, job_id: str) -> bool:
+    """Pause as soon as the job runs. Whether it paused: in its last epoch it completes instead."""
 
     def asked() -> bool:
         answer = service.api.post(f"/jobs/{job_id}/pause")
@@ -126,3 +127,4 @@ def pause_and_resume(service: RunningService, job_id: str) -> None:
         answer = service.api.post(f"/jobs/{job_id}/resume")
         assert answer.status_code == 200, answer.text
         assert answer.json()["resume_epoch"] == job["current_epoch"] + 1
+    return job["status"] == "paused"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from heimdall.api.services import Readiness
 from heimdall.bootstrap.installation import Installation
 from heimdall.domain.errors import HeimdallError, UnavailableError
+from heimdall.domain.ports import ArtifactStore
 from heimdall.worker.slots import SlotsLoop
 
 PROBE_SECONDS = 2.0
@@ -17,7 +18,7 @@ class ReadinessCheck:
     def __init__(self, installation: Installation, slots: SlotsLoop | None) -> None:
         self._installation = installation
         self._slots = slots
-        self._artifacts = Probe(lambda: installation.artifacts.size("readiness/probe"))
+        self._artifacts = artifact_probe(installation.artifacts)
 
     def __call__(self) -> Readiness:
         down: list[str] = []
@@ -63,3 +64,8 @@ class Probe:
         except (HeimdallError, OSError):
             return
         self._has_answered = True
+
+
+def artifact_probe(artifacts: ArtifactStore) -> Probe:
+    """Asks for a list: of a key alone, a missing bucket says the same as a missing file."""
+    return Probe(lambda: artifacts.keys("readiness"))

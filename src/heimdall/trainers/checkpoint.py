@@ -11,9 +11,6 @@ import torch
 
 from heimdall.domain.errors import CheckpointDamagedError
 
-# The file has a sha256 and torch.load does not look at the archive's checksums: computing them costs a tenth of a save.
-torch.serialization.set_crc32_options(False)
-
 HASHED_PARTS = ("model_state_dict", "optimizer_state_dict", "scheduler_state_dict", "scaler_state_dict", "metrics")
 
 

@@ -19,12 +19,14 @@ def remove_files(artifacts: ArtifactStore, prefix: str) -> None:
         logger.warning("The files of %s go later: %s", prefix, error)
 
 
-def remove_keys(artifacts: ArtifactStore, keys: Sequence[str]) -> None:
-    """Now or, when that cannot be, with the job."""
+def remove_keys(artifacts: ArtifactStore, keys: Sequence[str]) -> bool:
+    """Whether the files are gone. What cannot be deleted now fails nothing: it goes later, or with its job."""
     try:
         artifacts.delete(keys)
     except (OSError, UnavailableError, ArtifactsRefusedError) as error:
         logger.warning("%d file(s) nobody needs stay for now: %s", len(keys), error)
+        return False
+    return True
 
 
 class Sweep:

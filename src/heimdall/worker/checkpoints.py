@@ -1,7 +1,6 @@
 """Saves epochs: the file first, then one transaction that makes it count, then what it replaces goes."""
 
 import errno
-import logging
 import math
 import threading
 import time
@@ -23,14 +22,13 @@ from heimdall.domain.attempt import (
     EpochRow,
     StoredFile,
 )
-from heimdall.domain.errors import ArtifactsRefusedError, CheckpointDamagedError, HeimdallError, UnavailableError
+from heimdall.domain.errors import CheckpointDamagedError, HeimdallError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.jobs.deletions import remove_keys
 from heimdall.sdk.context import EpochReport
 from heimdall.worker.writer import Part, Writer
-
-logger = logging.getLogger(__name__)
 
 SUMMARY_METRICS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
 
@@ -67,7 +65,7 @@ class Checkpoints:
         if epoch:
             self._newest = file or self._named.get(LAST_CHECKPOINT)
         if pause_copy is not None and pause_copy.key not in self._used_keys():
-            self._remove([pause_copy.key])  # its name went when it was loaded
+            remove_keys(self._artifacts, [pause_copy.key])  # its name went when it was loaded
         self._epoch_began = time.monotonic()
 
     def name(self, name: str, file: StoredFile) -> None:
@@ -107,7 +105,7 @@ class Checkpoints:
             return None
         key = f"{self._job.id}/a{self._job.attempt}/e{self.epoch}/pause_checkpoint.pth"
         if self._artifacts.size(key) is not None:  # a pause at this epoch was asked for and taken back before
-            self._remove([key])
+            remove_keys(self._artifacts, [key])
         file = self._artifacts.put_file(key, self._artifacts.fetch(self._newest))
         self._pause_copies.append(key)
         return Artifact(name=PAUSE_CHECKPOINT, file=file, artifact_type=ArtifactType.CHECKPOINT)
@@ -118,16 +116,7 @@ class Checkpoints:
         for number in range(1, self._job.attempt):
             prefix = f"{self._job.id}/a{number}"
             self._artifacts.remove_partials(prefix)
-            self._remove([key for key in self._artifacts.keys(prefix) if key not in used])
-
-    def _remove(self, keys: list[str]) -> bool:
-        """Whether they are gone. What cannot be deleted now fails no job."""
-        try:
-            self._artifacts.delete(keys)
-        except (OSError, UnavailableError, ArtifactsRefusedError) as error:
-            logger.warning("Old files could not be deleted yet: %s", error)
-            return False
-        return True
+            remove_keys(self._artifacts, [key for key in self._artifacts.keys(prefix) if key not in used])
 
     def _used_keys(self) -> set[str]:
         return {file.key for file in self._named.values()} | self._kept
@@ -196,9 +185,9 @@ class Checkpoints:
             victims = sorted(self._kept - {file.key for file in self._named.values()})
         if victims:
             self._stores.attempts.retire_checkpoints(self._job.id, victims)
-            if self._remove(victims):
+            if remove_keys(self._artifacts, victims):
                 self._kept.difference_update(victims)
-        if self._pause_copies and self._remove(self._pause_copies):
+        if self._pause_copies and remove_keys(self._artifacts, self._pause_copies):
             self._pause_copies = []
 
     def _events(self, report: EpochReport, checkpoint: Checkpoint, row: EpochRow) -> list[NewEvent]:

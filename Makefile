@@ -31,8 +31,8 @@ up: install ## Start the service on http://127.0.0.1:8001
 cluster: install ## Start two API processes and two workers on the PostgreSQL and RabbitMQ of this machine
 	@$(BIN)/python -m tests.services.cluster
 
-test: install ## Run all tests this machine can run (ARGS=… goes to pytest)
-	@$(BIN)/python -m pytest $(ARGS)
+test: install ## Run all tests this machine can run, two at a time (ARGS=… goes to pytest; -n 0: one at a time)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 chaos: install ## Break each part of a cluster ten times, disturb 36 jobs at random, compare with jobs left alone (an hour)
 	HEIMDALL_FAULT_ROUNDS=10 HEIMDALL_FAULT_RESULTS=benchmarks/results/faults.json \

@@ -72,6 +72,8 @@ def postgres_url(postgres_template: str) -> Iterator[str]:
     yield postgres_template
     engine = create_engine(postgres_template.replace("://", "+psycopg://"), poolclass=NullPool)
     with engine.begin() as connection:
+        # What a failed test left open fails this one too, instead of holding it up for ever.
+        connection.execute(text("SET LOCAL lock_timeout = '30s'"))
         connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE"))
 
 

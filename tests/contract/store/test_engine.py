@@ -204,11 +204,11 @@ def test_a_job_whose_worker_vanished_anywhere_is_taken_over_at_once(
     monkeypatch.setattr(vanished_module, "VANISHED_SECONDS", 0)
     stores = open_stores(living := open_database(postgres_url))
     job = running(stores)
-    operator = psycopg.connect(postgres_url)  # not one of ours: it may think for as long as it likes
-    operator.execute("SELECT id FROM training_jobs")
-    with psycopg.connect(
-        postgres_url, application_name="heimdall"
-    ) as vanishing:  # the server does not know yet that nobody is there
+    with (
+        psycopg.connect(postgres_url) as operator,  # not one of ours: it may think for as long as it likes
+        psycopg.connect(postgres_url, application_name="heimdall") as vanishing,  # the server does not know it is gone
+    ):
+        operator.execute("SELECT id FROM training_jobs")
         vanishing.execute("SELECT id FROM training_jobs FOR UPDATE")
         vanish(vanishing.cursor())
         begun = time.monotonic()
@@ -216,5 +216,4 @@ def test_a_job_whose_worker_vanished_anywhere_is_taken_over_at_once(
         assert time.monotonic() - begun < engine_module.BUSY_TIMEOUT_SECONDS / 2
         operator.execute("SELECT 1")
         vanishing.close()
-    operator.close()
     living.close()

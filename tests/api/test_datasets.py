@@ -87,7 +87,7 @@ def test_the_list_is_newest_first(api: Api) -> None:
     problem_of(api.get("/synthetic/datasets", params={"limit": 0}), 422)
 
 
-@pytest.mark.parametrize("dataset_id", [str(uuid4()), "nonsense"])
+@pytest.mark.parametrize("dataset_id", ["b9e9d768-b1a4-47d9-9f7c-87b4e9cce5a8", "nonsense"])
 def test_an_unknown_dataset(api: Api, dataset_id: str) -> None:
     path = f"/synthetic/datasets/{dataset_id}"
     assert problem_of(api.get(path), 404)["detail"] == f"Dataset {dataset_id} not found"

@@ -61,7 +61,15 @@ JOB_FIELDS = {
     "event_seq",
     "websocket_url",
 }
-UNKNOWN_IDS = [str(uuid4()), "nonsense", "0", "x" * 5000, "00000000-0000-0000-0000-00000000000g", "%20", "é"]
+UNKNOWN_IDS = [
+    "c8ea9bc9-cd3b-4a16-ab2a-a6247cede7e1",
+    "nonsense",
+    "0",
+    "x" * 5000,
+    "00000000-0000-0000-0000-00000000000g",
+    "%20",
+    "é",
+]
 
 
 def all_pages(api: Api, **params: Any) -> Iterator[dict[str, Any]]:

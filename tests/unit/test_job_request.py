@@ -37,3 +37,9 @@ def test_a_clone_asks_for_what_its_own_config_needs() -> None:
     assert asked_gpus(job.gpus, job.config) == 0
     explicit = new_job(JobRequest(config={"devices": 2}, gpus=2))
     assert asked_gpus(explicit.gpus, explicit.config) == 2
+
+
+def test_what_is_known_of_a_request_is_a_warning_of_its_job() -> None:
+    config = {"model_architecture": "triangulation", "n_mels": 64}
+    warnings = new_job(JobRequest(config=config, warnings=["mixup is ignored."])).warnings
+    assert (warnings[0], len(warnings)) == ("mixup is ignored.", 2)

@@ -28,6 +28,7 @@ class JobRequest:
     max_restarts: int = 3
     gpus: int = 0
     parent_job_id: str | None = None
+    warnings: list[str] = field(default_factory=list[str])  # about how the request came to be
 
 
 def validated_config(spec: TrainerSpec, config: Mapping[str, Any], loc: tuple[str, ...]) -> BaseModel:
@@ -66,7 +67,7 @@ def new_job(request: JobRequest) -> NewJob:
         max_restarts=request.max_restarts,
         parent_job_id=request.parent_job_id,
         dataset_id=config.get("dataset_id"),
-        warnings=spec.warnings(model),
+        warnings=[*request.warnings, *spec.warnings(model)],
     )
 
 

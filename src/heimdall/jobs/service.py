@@ -22,6 +22,7 @@ from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRo
 from heimdall.domain.signals import Wake
 from heimdall.jobs.deletions import remove_files, remove_keys
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
+from heimdall.sdk.kept_config import without_unknown
 from heimdall.sdk.registry import spec_of
 
 
@@ -127,6 +128,7 @@ class JobService:
         Raises: InvalidInputError.
         """
         parent = self._stores.jobs.get(job_id)
+        chosen, warnings = _chosen(parent)
         fields: dict[str, Any] = {
             "kind": parent.kind,
             "job_name": f"{parent.job_name} (copy)"[:255],
@@ -136,9 +138,9 @@ class JobService:
             "max_restarts": parent.max_restarts,
             "gpus": asked_gpus(parent.gpus, parent.config),
             **overrides,
-            "config": {**_chosen(parent), **overrides.get("config", {})},
+            "config": {**chosen, **overrides.get("config", {})},
         }
-        return self.create(JobRequest(**fields, parent_job_id=parent.id), actor=actor)
+        return self.create(JobRequest(**fields, parent_job_id=parent.id, warnings=warnings), actor=actor)
 
     def delete(self, job_id: str, *, actor: str | None = None) -> None:
         """Stop the job if it runs, then remove everything of it. Takes at most its patience and a moment."""
@@ -191,10 +193,15 @@ class JobService:
             pause.wait(0.05)
 
 
-def _chosen(job: Job) -> dict[str, Any]:
-    """The fields of its config that differ from the defaults: what is left out counts as not given."""
-    fields = spec_of(job.kind).config_model.model_fields
-    return {name: value for name, value in job.config.items() if name not in fields or value != fields[name].default}
+def _chosen(job: Job) -> tuple[dict[str, Any], list[str]]:
+    """The fields of its config that differ from the defaults (what is left out counts as not given), and a warning for
+    each that is unknown by now."""
+    model = spec_of(job.kind).config_model
+    known, warnings = without_unknown(model, job.config)
+    fields = model.model_fields
+    return {
+        name: value for name, value in known.items() if name not in fields or value != fields[name].default
+    }, warnings
 
 
 def _dataset_of(new: NewJob) -> Dataset:

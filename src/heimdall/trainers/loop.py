@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from heimdall.domain.errors import CheckpointDamagedError
 from heimdall.sdk import EpochReport, StopTraining, TrainingContext
+from heimdall.sdk.kept_config import read_config
 from heimdall.trainers import checkpoint
 from heimdall.trainers.batches import Batches, Results
 from heimdall.trainers.group import Group
@@ -99,7 +101,7 @@ class Loop:
         Raises:
             CheckpointDamagedError: it belongs to another config or another model.
         """
-        if saved["config"] != dict(self.context.config):
+        if self._as_today(saved["config"]) != self._as_today(self.context.config):
             raise CheckpointDamagedError(f"The checkpoint of epoch {saved['epoch']} was made with another config.")
         try:
             self.model.load_state_dict(saved["model_state_dict"])
@@ -117,6 +119,15 @@ class Loop:
             self.context.warn(f"From epoch {self.epoch + 1} on this job runs on another machine: {line}.")
         self.context.took_over(epoch=self.epoch, step=saved["step"])
         logger.info("going on after epoch %d", self.epoch)
+
+    def _as_today(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """As this release would write it: a checkpoint of an older one may hold fewer fields, or others."""
+        if not isinstance(self.config, BaseModel):
+            return dict(config)
+        kept = read_config(type(self.config), config)
+        for line in kept.warnings:
+            self.context.warn(line)
+        return kept.values
 
     @property
     def _scaler(self) -> Any | None:

@@ -16,7 +16,10 @@ from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Phase, Reason, Requested
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import ArtifactStore, Stores
-from heimdall.sdk.context import DatasetFolder, EpochReport, TrainingContext
+from heimdall.sdk.context import DatasetFolder, EpochReport
+from heimdall.sdk.kept_config import read_config
+from heimdall.sdk.registry import load_run
+from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining
 from heimdall.worker.checkpoints import Checkpoints, newest_intact
 from heimdall.worker.datasets import JobDatasets, Making
@@ -46,7 +49,7 @@ class Parts:
     checkpoints: Checkpoints
     datasets: JobDatasets
     ranks: Ranks
-    make_dataset: Callable[[TrainingContext], None]  # the trainer that makes `default`
+    find_spec: Callable[[str], TrainerSpec]
     end: Callable[[Outcome], None]  # records the outcome and leaves the process; see `Attempt.end`
 
 
@@ -152,12 +155,16 @@ class WorkerContext:
 
     def _make_default(self, dataset: Dataset, making: Making) -> None:
         detour = copy.copy(self)
-        detour._config = dataset.config
+        spec = self._parts.find_spec("synthetic")
+        kept = read_config(spec.config_model, dataset.config)  # the row may be older than this release
+        for line in kept.warnings:
+            self.warn(line)
+        detour._config = kept.values
         detour._is_detour = True
         with self._holding(making):
             detour._making = making
             try:
-                self._parts.make_dataset(detour)
+                load_run(spec)(detour)
             except BaseException:
                 self._parts.datasets.give_up(making)
                 raise

@@ -13,11 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from pydantic import ValidationError
-
 from heimdall.domain.attempt import ArtifactType, Outcome
 from heimdall.domain.errors import (
-    InvalidConfigError,
     LeaseLostError,
     RequestChangedError,
     UnavailableError,
@@ -26,6 +23,7 @@ from heimdall.domain.job import Job, Reason, Requested
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.signals import ChangeSignal
+from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining
@@ -266,15 +264,14 @@ class Attempt:
         raise AssertionError("unreachable")
 
     def _new_context(self, spec: TrainerSpec) -> WorkerContext:
-        try:
-            config = spec.config_model.model_validate(self._job.config).model_dump(mode="json")
-        except ValidationError as error:
-            raise InvalidConfigError(f"The config is not valid for this version: {error}") from error
+        kept = read_config(spec.config_model, self._job.config)
+        for line in kept.warnings:
+            self._warn(line)
         parts = Parts(
             job=self._job,
             token=self._token,
             run=spec.run,
-            config=config,
+            config=kept.values,
             threads=self._threads,
             stores=self._stores,
             artifacts=self._artifacts,
@@ -286,7 +283,7 @@ class Attempt:
             checkpoints=self._checkpoints,
             datasets=self._datasets,
             ranks=self._ranks,
-            make_dataset=lambda context: load_run(self._find_spec("synthetic"))(context),
+            find_spec=self._find_spec,
             end=self.end,
         )
         return WorkerContext(parts)

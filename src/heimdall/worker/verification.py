@@ -12,6 +12,7 @@ from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.sdk.context import DatasetFolder, EpochReport
+from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.comparison import first_difference, first_different_part
@@ -44,8 +45,9 @@ def verify(
     start, recorded = choose(stores.attempts.checkpoints(job.id), after_epoch)
     with tempfile.TemporaryDirectory() as folder:
         spec = spec_of(job.kind)
-        config = spec.config_model.model_validate(job.config).model_dump(mode="json")
-        context = VerifyContext(job, config, stores, artifacts, start=start, cache_dir=cache, folder=Path(folder))
+        kept = read_config(spec.config_model, job.config)
+        context = VerifyContext(job, kept.values, stores, artifacts, start=start, cache_dir=cache, folder=Path(folder))
+        context.warnings.extend(kept.warnings)
         with suppress(StopTraining), closing(context.ranks):
             load_run(spec)(context)
         if context.saved is None:
@@ -170,7 +172,8 @@ class VerifyContext:
     def set_phase(self, phase: str) -> None: ...
 
     def warn(self, message: str) -> None:
-        self.warnings.append(message)
+        if message not in self.warnings:
+            self.warnings.append(message)
 
     def log(self, values: Mapping[str, float], step: int) -> None: ...
 

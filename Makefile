@@ -38,7 +38,7 @@ chaos: install ## Break each part of a cluster ten times, disturb 36 jobs at ran
 	HEIMDALL_FAULT_ROUNDS=10 HEIMDALL_FAULT_RESULTS=benchmarks/results/faults.json \
 		$(BIN)/python -m pytest tests/services/test_faults.py $(ARGS)
 	HEIMDALL_CHAOS_SCHEDULES=30 HEIMDALL_CHAOS_RESULTS=benchmarks/results/chaos.json \
-		$(BIN)/python -m pytest tests/chaos $(ARGS)
+		$(BIN)/python -m pytest tests/chaos tests/worker/test_dataset_kills.py $(ARGS)
 
 check: install ## Lint, formatting, types, layers
 	$(BIN)/ruff check $(SOURCES)

@@ -9,7 +9,9 @@ import pytest
 
 from heimdall.datasets.format import sample_dtype
 from heimdall.datasets.writer import DatasetWriter
+from heimdall.domain.attempt import JobLease
 from heimdall.domain.dataset import DatasetResult
+from heimdall.jobs.request import JobRequest
 from tests.api.client import Api, problem_of
 from tests.api.installation import Installation
 
@@ -117,12 +119,14 @@ def make_ready(installation: Installation, dataset_id: str, num_samples: int) ->
     for path in sorted(folder.iterdir()):
         stored = installation.artifacts.put_file(f"{key}/{path.name}", path)
         files.append({"name": path.name, "size_bytes": stored.size_bytes, "sha256": stored.sha256})
-    token = installation.stores.datasets.take_lease(dataset_id, seen=None)
-    assert token is not None
+    run = installation.worker.claim_job(installation.jobs.create(JobRequest(config={"epochs": 1})).id)
+    holder, datasets = JobLease(run.job.id, run.token), installation.stores.datasets
+    assert datasets.take_lease(dataset_id, holder, token=dataset_id, seen=None)
     result = DatasetResult(
         num_samples=num_samples, quality={}, size_bytes=1, sha256=written.sha256, key=key, files=files
     )
-    installation.stores.datasets.publish(dataset_id, token, result)
+    datasets.publish(dataset_id, holder, token=dataset_id, result=result)
+    run.finish()
 
 
 def test_samples_and_approvals(api: Api, installation: Installation) -> None:

@@ -42,6 +42,15 @@ def refused_deletes(context: TrainingContext) -> None:
     worker_parts(context).artifacts.delete = refuse
 
 
+def refuse_to_give_up(context: TrainingContext) -> None:
+    """The database makes a mistake when the lease of a dataset is given up."""
+
+    def refuse(dataset_id: str, token: str, status: str) -> None:
+        raise ValueError("a mistake")
+
+    worker_parts(context).stores.datasets.give_up = refuse
+
+
 def damaged_best(context: TrainingContext) -> None:
     path = context.best_checkpoint()
     assert path is not None

@@ -2,8 +2,9 @@
 
 import os
 import signal
+from datetime import UTC, datetime
 
-from heimdall.domain.dataset import DatasetStatus
+from heimdall.domain.dataset import Dataset, DatasetStatus
 from heimdall.domain.job import Phase, Reason, Status
 from tests.worker.place import Gate, Place, wait_until
 
@@ -53,6 +54,26 @@ def test_a_job_that_makes_or_awaits_data_obeys_a_cancel(place: Place, gate: Gate
     dataset = place.stores.datasets.find("default")
     assert dataset is not None
     assert (dataset.status, dataset.lease_token) == (DatasetStatus.GENERATING, None)
+
+
+def test_why_it_was_not_made_is_said_also_when_the_lease_cannot_be_given_up(place: Place) -> None:
+    place.dataset_fails = True
+    with place.working():
+        job = place.wait(place.submit(epochs=1, needs_dataset=True))
+    assert (job.status, job.error_message) == (Status.FAILED, "ValueError: no samples today")
+
+
+def test_one_begun_by_an_older_release_is_made(place: Place) -> None:
+    config = {"name": "default", "size": 50, "colour": "red"}
+    begun = Dataset(
+        id="0", name="default", status=DatasetStatus.GENERATING, config=config, created_at=datetime.now(UTC)
+    )
+    place.stores.datasets.open(begun)
+    with place.working():
+        job = place.wait(place.submit(epochs=1, needs_dataset=True))
+    assert (job.status, job.dataset_id) == (Status.COMPLETED, "0")
+    assert place.stores.datasets.get("0").num_samples == 50
+    assert job.warnings == ["The config field colour (it was 'red') is unknown to this release and is ignored."]
 
 
 def test_other_samples_under_the_same_name_are_refused(place: Place, gate: Gate) -> None:

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from heimdall.domain.attempt import WorkerInfo
-from heimdall.domain.errors import LeaseLostError
+from heimdall.domain.errors import DatasetLeaseLostError
 from heimdall.domain.job import Job, Requested
 from heimdall.domain.ports import AttemptStore
 from heimdall.wake import PollingSignal
@@ -103,7 +103,7 @@ def test_a_lost_lease_stops_the_training(place: Place, job: Job, bench: Bench) -
 
 def test_the_lost_lease_of_a_dataset_leaves_the_job_alone(place: Place, job: Job, bench: Bench) -> None:
     def lost() -> None:
-        raise LeaseLostError("The dataset is made by somebody else.")
+        raise DatasetLeaseLostError("The dataset is made by somebody else.")
 
     bench.heartbeat.also = lost
     wait_until(lambda: bench.heartbeat.also is None)

@@ -17,6 +17,7 @@ import psutil
 from heimdall.domain.job import Phase, Requested, Status
 from heimdall.jobs.recovery import Recovery
 from tests.worker.place import FAST, PRELOAD, Gate, Place, wait_until
+from tests.worker.test_dataset_kills import generate
 from tests.worker.test_slots_crashes import final_state
 
 
@@ -49,6 +50,27 @@ def test_a_stopped_worker_that_wakes_up_writes_nothing(place: Place, gate: Gate)
     assert all(event["attempt"] == 2 for event in place.events(job, "training:completed"))
     seqs = [event["seq"] for event in place.events(job)]
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+def test_a_stopped_worker_that_wakes_up_publishes_nothing(place: Place, gate: Gate) -> None:
+    with place.working(name="one", patience=PATIENT) as one, place.working(name="two", patience=PATIENT) as two:
+        job = generate(place, gate=gate.path)
+        gate.wait_for(0)
+        gate.forget(0)
+        pid = (one if one.pids else two).pids[job.id]
+        stop_between_writes(place, pid)
+        lost = place.stores.jobs.get(job.id)
+        place.stores.attempts.lose(job.id, lost.lease_token or "", heartbeat=None, cause="test")
+        place.dispatch(job.id)
+        gate.wait_for(0)
+        gate.open(0)
+        assert place.wait(job).status is Status.COMPLETED
+        dataset = place.stores.datasets.get(job.dataset_id or "")
+        os.kill(pid, signal.SIGCONT)
+        wait_until(lambda: not psutil.pid_exists(pid), timeout=5.0)
+    assert place.stores.datasets.get(dataset.id) == dataset
+    assert place.artifacts.local_folder(dataset.key or "", dataset.files).exists()
+    assert [event["data"]["status"] for event in place.events(job, "training:completed")] == ["completed"]
 
 
 def stop_between_writes(place: Place, pid: int) -> None:

@@ -27,6 +27,7 @@ from tests.worker.file_mishaps import (
     damaged_best,
     pause_meanwhile,
     put_twice,
+    refuse_to_give_up,
     refused_deletes,
     undeletable,
     worker_parts,
@@ -75,6 +76,7 @@ class DescentConfig(BaseModel):
     needs_dataset: bool = False
     accelerator: Literal["auto", "gpu", "cpu"] = "cpu"
     devices: int = 1
+    kill_at: int = 0  # see `killing.py`
 
 
 class Descent:
@@ -312,9 +314,13 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
 
 
 class SamplesConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     name: str = "default"
     size: int = 100
+    fails: bool = False  # and cannot even give its lease up
     gate: str | None = None
+    kill_at: int = 0
 
 
 def make_samples(context: TrainingContext) -> None:
@@ -327,6 +333,9 @@ def make_samples(context: TrainingContext) -> None:
         context.progress(done + 1, config.size, "samples")
         context.raise_if_stopped()
     wait_for_gate(context, DescentConfig(gate=config.gate), 0)
+    if config.fails:
+        refuse_to_give_up(context)
+        raise ValueError("no samples today")
     buffer = io.BytesIO(data)
     (folder / "samples.bin").write_bytes(buffer.getvalue())
     context.publish_dataset(

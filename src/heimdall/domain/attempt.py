@@ -80,6 +80,14 @@ class EpochRow:
 
 
 @dataclass(frozen=True, slots=True)
+class JobLease:
+    """What an attempt shows to prove that the job is its own."""
+
+    job_id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesPoints:
     """New points of one series: (step, unix time in seconds, value or None for NaN)."""
 

@@ -89,9 +89,15 @@ class ArtifactsRefusedError(HeimdallError):
 
 
 class LeaseLostError(HeimdallError):
-    """The attempt no longer holds its job: write nothing more, stop."""
+    """The attempt no longer holds its job: write nothing more, stop. (Of a dataset: DatasetLeaseLostError.)"""
 
     code = "lease_lost"
+
+
+class DatasetLeaseLostError(HeimdallError):
+    """Another job makes this dataset now. The attempt may hold its own job all the same."""
+
+    code = "dataset_lease_lost"
 
 
 class RequestChangedError(HeimdallError):

@@ -15,6 +15,7 @@ from heimdall.domain.attempt import (
     Attempt,
     Batch,
     Checkpoint,
+    JobLease,
     Outcome,
     Pulse,
     StoredFile,
@@ -188,8 +189,8 @@ class AttemptStore(Protocol):
         """Newest first; deleted ones included, with is_deleted."""
         ...
 
-    def retire_checkpoints(self, job_id: str, keys: Sequence[str]) -> None:
-        """Mark checkpoint files as deleted (their manifests stay)."""
+    def retire_checkpoints(self, job_id: str, token: str, keys: Sequence[str]) -> None:
+        """Mark checkpoint files as deleted (their manifests stay). Raises: LeaseLostError."""
         ...
 
     def attempts(self, job_id: str) -> list[Attempt]: ...
@@ -257,19 +258,26 @@ class DatasetStore(Protocol):
         """Insert when the name is free, else return the row that is there (used for `default`)."""
         ...
 
-    def take_lease(self, dataset_id: str, *, seen: tuple[str | None, int] | None) -> str | None:
-        """Become the one that generates it: returns a token, or None when the row moved on.
+    def take_lease(self, dataset_id: str, holder: JobLease, *, token: str, seen: tuple[str | None, int] | None) -> bool:
+        """Become the one that makes it, under `token`; False when another job does, or when it is ready.
 
-        `seen` is (lease_token, heartbeat) that was watched without change for a lease; None: only when free.
+        `holder` is the lease of the job that wants to, checked in the same transaction. `seen` is (lease_token,
+        heartbeat) that was watched without change for a lease; None: only when free. From an earlier attempt of the
+        job that the dataset was created by it is taken at once. Asking again with the same token is fine.
+
+        Raises: LeaseLostError (of the job).
         """
         ...
 
     def heartbeat(self, dataset_id: str, token: str) -> None:
-        """Raises LeaseLostError."""
+        """Raises: DatasetLeaseLostError."""
         ...
 
-    def publish(self, dataset_id: str, token: str, result: DatasetResult) -> Dataset:
-        """generating → ready, in one row update. Raises LeaseLostError."""
+    def publish(self, dataset_id: str, holder: JobLease, *, token: str, result: DatasetResult) -> Dataset:
+        """generating → ready, in one transaction that checks both leases. Publishing the same key again is a no-op.
+
+        Raises: LeaseLostError (of the job), DatasetLeaseLostError.
+        """
         ...
 
     def give_up(self, dataset_id: str, token: str, status: str) -> None:

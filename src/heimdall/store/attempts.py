@@ -8,15 +8,16 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, RowMapping, delete, func, or_, select, update
 
 from heimdall.domain.attempt import PAUSE_CHECKPOINT, Attempt, Batch, Checkpoint, Outcome, WorkerInfo
-from heimdall.domain.errors import JobNotFoundError, LeaseLostError, RequestChangedError
+from heimdall.domain.errors import LeaseLostError, RequestChangedError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Phase, Requested, Status
 from heimdall.domain.lifecycle import Action, next_status
 from heimdall.store.batches import write_batch
-from heimdall.store.change import append_events, jobs, lock_job, update_job
+from heimdall.store.change import append_events, jobs, update_job
 from heimdall.store.endings import end_attempt, lose_attempt
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import checkpoint_of, drop_artifact, upsert
+from heimdall.store.lease import lease_lost, leased, lock_leased
 from heimdall.store.metrics import newest_figures
 from heimdall.store.tables import attempts, checkpoints, training_jobs, workers
 from heimdall.store.vanished import end_vanished
@@ -77,27 +78,27 @@ class SqlAttemptStore:
 
     @writes
     def started(self, connection: Connection, job_id: str, token: str, *, pid: int, process_started: float) -> None:
-        job = _lock_leased(connection, job_id, token)
+        job = lock_leased(connection, job_id, token)
         connection.execute(update(attempts).where(_attempt(job)).values(pid=pid, process_started=process_started))
 
     @writes
     def heartbeat(self, connection: Connection, job_id: str, token: str) -> Requested | None:
         statement = (
             update(training_jobs)
-            .where(*_leased(job_id, token))
+            .where(*leased(job_id, token))
             .values(heartbeat=jobs.heartbeat + 1, heartbeat_at=self.database.now())
             .returning(jobs.requested)
         )
         row = connection.execute(statement).one_or_none()
         if row is None:
-            raise _lost(job_id)
+            raise lease_lost(job_id)
         return row.requested
 
     @reads
     def requested(self, connection: Connection, job_id: str, token: str) -> Requested | None:
-        row = connection.execute(select(jobs.requested).where(*_leased(job_id, token))).one_or_none()
+        row = connection.execute(select(jobs.requested).where(*leased(job_id, token))).one_or_none()
         if row is None:
-            raise _lost(job_id)
+            raise lease_lost(job_id)
         return row.requested
 
     @writes
@@ -108,14 +109,14 @@ class SqlAttemptStore:
     def fix_manifest(
         self, connection: Connection, job_id: str, token: str, manifest: Mapping[str, Any]
     ) -> dict[str, Any]:
-        job = _lock_leased(connection, job_id, token)
+        job = lock_leased(connection, job_id, token)
         fixed = {**manifest, **job.manifest}
         connection.execute(update(training_jobs).where(jobs.id == job_id).values(manifest=fixed))
         return fixed
 
     @writes
     def took_over(self, connection: Connection, job_id: str, token: str, *, from_epoch: int, from_step: int) -> None:
-        job = _lock_leased(connection, job_id, token)
+        job = lock_leased(connection, job_id, token)
         connection.execute(update(attempts).where(_attempt(job)).values(from_epoch=from_epoch, from_step=from_step))
         drop_artifact(connection, job_id, PAUSE_CHECKPOINT)
         values: dict[str, Any] = {
@@ -133,7 +134,7 @@ class SqlAttemptStore:
 
     @writes
     def end(self, connection: Connection, job_id: str, token: str, outcome: Outcome) -> Job:
-        job = _lock_leased(connection, job_id, token)
+        job = lock_leased(connection, job_id, token)
         if outcome.action not in {Action.FAIL, Action.FINISH} and outcome.seen is not job.requested:
             raise RequestChangedError(f"What is asked of training job {job_id} is {job.requested} now.")
         return end_attempt(connection, job, outcome, self.database.now())
@@ -151,7 +152,7 @@ class SqlAttemptStore:
     ) -> Job | None:
         end_vanished(connection)
         try:
-            job = _lock_leased(connection, job_id, token)
+            job = lock_leased(connection, job_id, token)
         except LeaseLostError:
             return None
         if heartbeat is not None and job.heartbeat != heartbeat:
@@ -165,7 +166,8 @@ class SqlAttemptStore:
         return [checkpoint_of(row) for row in connection.execute(statement).mappings()]
 
     @writes
-    def retire_checkpoints(self, connection: Connection, job_id: str, keys: Sequence[str]) -> None:
+    def retire_checkpoints(self, connection: Connection, job_id: str, token: str, keys: Sequence[str]) -> None:
+        lock_leased(connection, job_id, token)
         mine = (checkpoints.c.job_id == job_id) & checkpoints.c.key.in_(keys)
         connection.execute(update(checkpoints).where(mine).values(is_deleted=True))
 
@@ -193,21 +195,6 @@ class SqlAttemptStore:
         connection.execute(delete(workers).where(workers.c.name == name))
 
 
-def _leased(job_id: str, token: str) -> tuple[ColumnElement[bool], ...]:
-    return jobs.id == job_id, jobs.status == Status.RUNNING, jobs.lease_token == token
-
-
-def _lock_leased(connection: Connection, job_id: str, token: str) -> Job:
-    """The job of which `token` is the lease, locked. Raises: LeaseLostError."""
-    try:
-        job = lock_job(connection, job_id)
-    except JobNotFoundError:
-        raise _lost(job_id) from None
-    if job.status is not Status.RUNNING or job.lease_token != token:
-        raise _lost(job_id)
-    return job
-
-
 def _attempt(job: Job) -> ColumnElement[bool]:
     return (attempts.c.job_id == job.id) & (attempts.c.number == job.attempt)
 
@@ -215,7 +202,3 @@ def _attempt(job: Job) -> ColumnElement[bool]:
 def _attempt_of(row: RowMapping) -> Attempt:
     columns: dict[str, Any] = {**row, "from_epoch": row["from_epoch"] or 0, "from_step": row["from_step"] or 0}
     return Attempt(**columns)
-
-
-def _lost(job_id: str) -> LeaseLostError:
-    return LeaseLostError(f"This attempt no longer holds training job {job_id}.")

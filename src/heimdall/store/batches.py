@@ -8,12 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from heimdall.domain.attempt import Artifact, Batch, Checkpoint, EpochRow
-from heimdall.domain.errors import LeaseLostError
 from heimdall.domain.events import EventName
-from heimdall.domain.job import Job, Phase, Status
+from heimdall.domain.job import Job, Phase
 from heimdall.store.change import append_events, jobs, update_job, warn
 from heimdall.store.columns import finite, non_finite_name
 from heimdall.store.files import drop_artifact, put_artifact
+from heimdall.store.lease import lease_lost, leased
 from heimdall.store.points import check_points, write_points
 from heimdall.store.tables import attempts, checkpoints, training_metrics
 from heimdall.store.visible import measures_the_machine
@@ -59,12 +59,7 @@ def write_batch(connection: Connection, job_id: str, token: str, batch: Batch, n
     values = {**_summary(batch.summary), "batch": batch.number}
     if batch.checkpoint is not None:
         values["losses_in_row"] = 0
-    guard = (
-        jobs.id == job_id,
-        jobs.status == Status.RUNNING,
-        jobs.lease_token == token,
-        jobs.batch == batch.number - 1,
-    )
+    guard = (*leased(job_id, token), jobs.batch == batch.number - 1)
     events = [event for event in batch.events if event.name is not EventName.WARNING]
     job = update_job(connection, guard, values, events, now)
     if job is None:
@@ -113,10 +108,9 @@ def _warnings(batch: Batch) -> list[str]:
 
 def _check_known(connection: Connection, job_id: str, token: str, number: int) -> None:
     """No row passed the guard: fine when this very attempt has committed the batch before."""
-    statement = select(jobs.batch).where(jobs.id == job_id, jobs.lease_token == token, jobs.status == Status.RUNNING)
-    known = connection.execute(statement).scalar_one_or_none()
+    known = connection.execute(select(jobs.batch).where(*leased(job_id, token))).scalar_one_or_none()
     if known is None:
-        raise LeaseLostError(f"This attempt no longer holds training job {job_id}.")
+        raise lease_lost(job_id)
     if known < number:
         raise ValueError(f"Batch {number} came after batch {known}: the ones between are missing.")
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from uuid import uuid4
 
 from sqlalchemy import Connection, RowMapping, Select, and_, delete, func, insert, or_, select, update
 
+from heimdall.domain.attempt import JobLease
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
-from heimdall.domain.errors import ConflictError, DatasetNotFoundError, LeaseLostError
+from heimdall.domain.errors import ConflictError, DatasetLeaseLostError, DatasetNotFoundError
 from heimdall.domain.job import Phase, Status
 from heimdall.store.deletion import delete_dataset
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import insert_if_new
+from heimdall.store.lease import lock_leased
 from heimdall.store.tables import dataset_unapproved, datasets, training_jobs
 
 UNFINISHED = (DatasetStatus.GENERATING, DatasetStatus.FAILED, DatasetStatus.CANCELLED)
@@ -75,18 +76,28 @@ class SqlDatasetStore:
         return dataset_of(row)
 
     @writes
-    def take_lease(self, connection: Connection, dataset_id: str, *, seen: tuple[str | None, int] | None) -> str | None:
-        token = str(uuid4())
-        statement = update(datasets).where(datasets.c.id == dataset_id, datasets.c.status.in_(UNFINISHED))
+    def take_lease(
+        self,
+        connection: Connection,
+        dataset_id: str,
+        holder: JobLease,
+        *,
+        token: str,
+        seen: tuple[str | None, int] | None,
+    ) -> bool:
+        lock_leased(connection, holder.job_id, holder.token)
         if seen is None:
-            statement = statement.where(datasets.c.lease_token.is_(None))
+            is_free = datasets.c.lease_token.is_(None)
         else:
             held_by, heartbeat = seen
-            statement = statement.where(
-                datasets.c.lease_token.is_not_distinct_from(held_by), datasets.c.heartbeat == heartbeat
-            )
-        values = {"lease_token": token, "heartbeat": 0, "status": DatasetStatus.GENERATING}
-        return token if connection.execute(statement.values(**values)).rowcount else None
+            is_free = datasets.c.lease_token.is_not_distinct_from(held_by) & (datasets.c.heartbeat == heartbeat)
+        is_ours = or_(datasets.c.job_id == holder.job_id, datasets.c.lease_token == token)
+        statement = (
+            update(datasets)
+            .where(datasets.c.id == dataset_id, datasets.c.status.in_(UNFINISHED), or_(is_free, is_ours))
+            .values(lease_token=token, heartbeat=0, status=DatasetStatus.GENERATING)
+        )
+        return connection.execute(statement).rowcount == 1
 
     @writes
     def heartbeat(self, connection: Connection, dataset_id: str, token: str) -> None:
@@ -95,20 +106,18 @@ class SqlDatasetStore:
             raise _lost(dataset_id)
 
     @writes
-    def publish(self, connection: Connection, dataset_id: str, token: str, result: DatasetResult) -> Dataset:
-        statement = (
-            update(datasets)
-            .where(
-                datasets.c.id == dataset_id,
-                datasets.c.lease_token == token,
-                datasets.c.status == DatasetStatus.GENERATING,
-            )
-            .values(**asdict(result), status=DatasetStatus.READY, lease_token=None)
-            .returning(datasets)
-        )
-        row = connection.execute(statement).mappings().one_or_none()
-        if row is None:
+    def publish(
+        self, connection: Connection, dataset_id: str, holder: JobLease, *, token: str, result: DatasetResult
+    ) -> Dataset:
+        lock_leased(connection, holder.job_id, holder.token)
+        dataset = lock_dataset(connection, dataset_id)
+        if dataset is not None and dataset.status is DatasetStatus.READY and dataset.key == result.key:
+            return dataset  # published before: the answer to it was lost
+        if dataset is None or dataset.status is not DatasetStatus.GENERATING or dataset.lease_token != token:
             raise _lost(dataset_id)
+        statement = update(datasets).where(datasets.c.id == dataset_id)
+        values = {**asdict(result), "status": DatasetStatus.READY, "lease_token": None}
+        row = connection.execute(statement.values(**values).returning(datasets)).mappings().one()
         return dataset_of(row)
 
     @writes
@@ -163,5 +172,5 @@ def _holders(dataset: Dataset) -> Select[str, Status]:
     return select(jobs.id, jobs.status).where(jobs.status.in_(HOLDING), needs)
 
 
-def _lost(dataset_id: str) -> LeaseLostError:
-    return LeaseLostError(f"Dataset {dataset_id} is being made by somebody else now.")
+def _lost(dataset_id: str) -> DatasetLeaseLostError:
+    return DatasetLeaseLostError(f"Dataset {dataset_id} is being made by another job now, or was deleted.")

@@ -42,8 +42,9 @@ class DiskFullError(HeimdallError):
 class Checkpoints:
     """The files of one job's epochs, as this attempt knows them. At most one save is in flight."""
 
-    def __init__(self, job: Job, stores: Stores, artifacts: ArtifactStore, writer: Writer) -> None:
+    def __init__(self, job: Job, token: str, stores: Stores, artifacts: ArtifactStore, writer: Writer) -> None:
         self._job = job
+        self._token = token
         self._stores = stores
         self._artifacts = artifacts
         self._writer = writer
@@ -184,7 +185,7 @@ class Checkpoints:
         with self._lock:
             victims = sorted(self._kept - {file.key for file in self._named.values()})
         if victims:
-            self._stores.attempts.retire_checkpoints(self._job.id, victims)
+            self._stores.attempts.retire_checkpoints(self._job.id, self._token, victims)
             if remove_keys(self._artifacts, victims):
                 self._kept.difference_update(victims)
         if self._pause_copies and remove_keys(self._artifacts, self._pause_copies):

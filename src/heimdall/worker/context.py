@@ -232,7 +232,7 @@ class WorkerContext:
         parts.writer.flush()
         parts.stores.attempts.took_over(self.job_id, parts.token, from_epoch=epoch, from_step=step)
         if self._progress.damaged:  # superseded now, even should they turn out readable again
-            parts.stores.attempts.retire_checkpoints(self.job_id, self._progress.damaged)
+            parts.stores.attempts.retire_checkpoints(self.job_id, parts.token, self._progress.damaged)
         parts.checkpoints.begin_at(epoch, self._progress.loaded)
         parts.checkpoints.sweep()
 

@@ -1,5 +1,6 @@
 """Gets a job its dataset: the one it names, or `default`, which the first job that needs it makes."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -10,11 +11,20 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
+from heimdall.domain.attempt import JobLease
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
-from heimdall.domain.errors import DatasetNotFoundError, InvalidConfigError, LeaseLostError
+from heimdall.domain.errors import (
+    ArtifactsRefusedError,
+    DatasetLeaseLostError,
+    DatasetNotFoundError,
+    InvalidConfigError,
+)
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, DatasetStore, Stores
+from heimdall.jobs.deletions import remove_keys
 from heimdall.sdk.context import DatasetFolder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,7 @@ class JobDatasets:
         look_seconds: float = 1.0,
     ) -> None:
         self._job = job
-        self._token = token
+        self._lease = JobLease(job.id, token)
         self._stores = stores
         self._artifacts = artifacts
         self._heartbeats = heartbeats
@@ -62,8 +72,8 @@ class JobDatasets:
         """
         dataset = self._ready(dataset_id)
         fixed = self._stores.attempts.fix_manifest(
-            self._job.id,
-            self._token,
+            self._lease.job_id,
+            self._lease.token,
             {
                 "dataset_id": dataset.id,
                 "dataset_sha256": dataset.sha256,
@@ -80,26 +90,43 @@ class JobDatasets:
             id=dataset.id, name=dataset.name, path=path, sha256=dataset.sha256 or "", unapproved=fixed["unapproved"]
         )
 
-    def own(self) -> Making:
-        """The right to make the dataset this very job was created for. An earlier attempt's is taken from it."""
+    def is_published(self) -> bool:
+        """Whether an attempt that was lost before it could end has published the dataset this job was created for."""
         dataset = self._stores.datasets.get(self._job.dataset_id or "")
-        token = self._stores.datasets.take_lease(dataset.id, seen=(dataset.lease_token, dataset.heartbeat))
-        if token is None:
-            raise LeaseLostError(f"Dataset {dataset.name} is being made by somebody else.")
-        return Making(dataset.id, token)
+        if not self._is_own(dataset) or dataset.status is not DatasetStatus.READY:
+            return False
+        self._sweep(dataset)
+        return True
+
+    def own(self) -> Making:
+        """The right to make the dataset this very job was created for. An earlier attempt's is taken from it.
+
+        Raises: LeaseLostError, DatasetLeaseLostError.
+        """
+        dataset = self._stores.datasets.get(self._job.dataset_id or "")
+        making = self._take(dataset, seen=(dataset.lease_token, dataset.heartbeat))
+        if making is None:
+            raise DatasetLeaseLostError(f"Dataset {dataset.name} is being made by another job.")
+        return making
 
     def keep(self, making: Making) -> None:
-        """One heartbeat. Raises: LeaseLostError, UnavailableError."""
+        """One heartbeat. Raises: DatasetLeaseLostError, UnavailableError."""
         self._heartbeats.heartbeat(making.dataset_id, making.token)
 
     def give_up(self, making: Making) -> None:
-        """Somebody else may make it."""
-        self._stores.datasets.give_up(making.dataset_id, making.token, DatasetStatus.GENERATING.value)
+        """Another job may make it. Never raises: the lease runs out anyway, and why the work ended matters more."""
+        try:
+            self._stores.datasets.give_up(making.dataset_id, making.token, DatasetStatus.GENERATING.value)
+        except Exception:
+            logger.warning("The lease of dataset %s could not be given up", making.dataset_id, exc_info=True)
 
     def publish(
         self, making: Making, folder: Path, *, num_samples: int, sha256: str, quality: Mapping[str, Any]
     ) -> None:
-        """Store every file of `folder`, then make the dataset ready in one step."""
+        """Store every file of `folder`, then make the dataset ready in one step.
+
+        Raises: LeaseLostError, DatasetLeaseLostError.
+        """
         prefix = f"datasets/{making.dataset_id}/{making.token}"
         files: list[dict[str, Any]] = []
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -114,7 +141,29 @@ class JobDatasets:
             key=prefix,
             files=files,
         )
-        self._stores.datasets.publish(making.dataset_id, making.token, result)
+        dataset = self._stores.datasets.publish(making.dataset_id, self._lease, token=making.token, result=result)
+        if self._is_own(dataset):
+            self._sweep(dataset)
+
+    def _take(self, dataset: Dataset, *, seen: tuple[str | None, int] | None) -> Making | None:
+        token = str(uuid4())
+        is_taken = self._stores.datasets.take_lease(dataset.id, self._lease, token=token, seen=seen)
+        return Making(dataset.id, token) if is_taken else None
+
+    def _is_own(self, dataset: Dataset) -> bool:
+        return dataset.job_id == self._job.id
+
+    def _sweep(self, dataset: Dataset) -> None:
+        """Remove what earlier attempts of this job stored of the dataset, and left half written."""
+        prefix = f"datasets/{dataset.id}"
+        try:
+            self._artifacts.remove_partials(prefix)
+            stale = [key for key in self._artifacts.keys(prefix) if not key.startswith(f"{dataset.key}/")]
+        except (OSError, ArtifactsRefusedError) as error:
+            logger.warning("What earlier attempts left of dataset %s stays: %s", dataset.name, error)
+            return
+        if stale:
+            remove_keys(self._artifacts, stale)
 
     def _ready(self, dataset_id: str) -> Dataset:
         try:
@@ -156,8 +205,8 @@ class JobDatasets:
                 seen, changed_at = held_by, now
             is_free = dataset.lease_token is None
             if is_free or now - changed_at >= self._lease_seconds:
-                token = self._stores.datasets.take_lease(dataset.id, seen=None if is_free else held_by)
-                if token is not None:
-                    with suppress(LeaseLostError):  # somebody else makes it now; the job's own lease is asked above
-                        make(dataset, Making(dataset.id, token))
+                making = self._take(dataset, seen=None if is_free else held_by)
+                if making is not None:
+                    with suppress(DatasetLeaseLostError):  # another job makes it now
+                        make(dataset, making)
                         return self._ready(dataset.id)

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from heimdall.domain.errors import LeaseLostError, UnavailableError
+from heimdall.domain.errors import DatasetLeaseLostError, LeaseLostError, UnavailableError
 from heimdall.domain.ports import AttemptStore
 from heimdall.domain.signals import ChangeSignal
 from heimdall.worker.stopping import StopFlag
@@ -45,7 +45,7 @@ class Heartbeat:
         self._is_away = False
         self._is_closed = False
         self._next_beat = 0.0
-        self.also: Callable[[], None] | None = None  # a second lease to keep alive, such as a dataset's
+        self.also: Callable[[], None] | None = None  # keeps a dataset's lease alive beside the job's
         self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -110,7 +110,7 @@ class Heartbeat:
             return
         try:
             also()
-        except LeaseLostError as error:  # not the job's: whoever works under it is told when it hands its work over
+        except DatasetLeaseLostError as error:  # the trainer is refused when it publishes
             logger.warning("%s", error)
             self.also = None
 

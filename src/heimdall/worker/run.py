@@ -151,7 +151,7 @@ class Attempt:
             beat_seconds=pace.beat_seconds,
             look_seconds=pace.look_seconds,
         )
-        self._checkpoints = Checkpoints(job, self._stores, self._artifacts, self._writer)
+        self._checkpoints = Checkpoints(job, token, self._stores, self._artifacts, self._writer)
         self._datasets = JobDatasets(
             job,
             token,
@@ -240,7 +240,8 @@ class Attempt:
             spec = self._find_spec(self._job.kind)
             self._check_disk()
             context = self._context = self._new_context(spec)
-            load_run(spec)(context)
+            if not (spec.makes_dataset and self._datasets.is_published()):
+                load_run(spec)(context)
             context.drain()
             return self._finished()
         except StopTraining:

@@ -10,6 +10,7 @@ from heimdall.domain.attempt import (
     Batch,
     Checkpoint,
     EpochRow,
+    JobLease,
     Outcome,
     SeriesPoints,
     StoredFile,
@@ -65,6 +66,10 @@ def again(stores: Stores, job_id: str) -> Job:
 def token(job: Job) -> str:
     assert job.lease_token is not None
     return job.lease_token
+
+
+def lease(job: Job) -> JobLease:
+    return JobLease(job.id, token(job))
 
 
 def stored_file(key: str) -> StoredFile:

@@ -313,8 +313,11 @@ def test_retired_checkpoints_stay_in_the_list(stores: Stores) -> None:
         stores.attempts.write(job.id, token(job), epoch_batch(job, epoch, epoch))
     newest, oldest = stores.attempts.checkpoints(job.id)
     assert (newest.epoch, oldest.epoch, newest.manifest) == (2, 1, {"s": 1})
-    stores.attempts.retire_checkpoints(job.id, [newest.file.key])
+    stores.attempts.retire_checkpoints(job.id, token(job), [newest.file.key])
     assert [one.is_deleted for one in stores.attempts.checkpoints(job.id)] == [True, False]
     lost = stores.attempts.lose(job.id, token(job), heartbeat=None, cause="SIGKILL")
     assert lost is not None
     assert stores.history.events(job.id)[-1].data["resume_epoch"] == 2
+    with pytest.raises(LeaseLostError):
+        stores.attempts.retire_checkpoints(job.id, token(job), [oldest.file.key])
+    assert [one.is_deleted for one in stores.attempts.checkpoints(job.id)] == [True, False]

@@ -21,6 +21,7 @@ from tests.contract.store.making import (
     WORKER,
     again,
     epoch_batch,
+    lease,
     new_dataset,
     new_job,
     paused,
@@ -47,7 +48,9 @@ def rows_of(url: str) -> Rows:
 def live_through_a_lot(stores: Stores) -> str:
     """Jobs in many statuses with all that they leave; the id of one that can go on."""
     dataset = stores.datasets.open(new_dataset(name="größe 😀"))
-    assert stores.datasets.take_lease(dataset.id, seen=None)
+    maker = running(stores)
+    assert stores.datasets.take_lease(dataset.id, lease(maker), token="one", seen=None)
+    stores.jobs.take_lease(maker.id)
     stores.datasets.set_approved(dataset.id, [1, 5], approved=False)
     key = IdempotencyKey("key", "body")
     stores.jobs.create(new_job(tags=["a", "b"], notes="\u2028 ' \\ \n", priority=-5), actor="Ada", idempotency=key)

@@ -4,14 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from heimdall.domain.attempt import Batch, Outcome
-from heimdall.domain.dataset import DatasetResult, DatasetStatus
-from heimdall.domain.errors import ConflictError, DatasetNotFoundError, InvalidInputError, LeaseLostError
+from heimdall.domain.attempt import Batch, JobLease, Outcome
+from heimdall.domain.dataset import Dataset, DatasetResult, DatasetStatus
+from heimdall.domain.errors import (
+    ConflictError,
+    DatasetLeaseLostError,
+    DatasetNotFoundError,
+    InvalidInputError,
+    LeaseLostError,
+)
 from heimdall.domain.job import Phase, Status
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores
 from heimdall.domain.records import IdempotencyKey
-from tests.contract.store.making import again, created, new_dataset, new_job, queued, running, token
+from tests.contract.store.making import again, created, lease, new_dataset, new_job, queued, running, token
 
 RESULT = DatasetResult(
     num_samples=10, quality={"snr_db": {"mean": 1.0}}, size_bytes=5, sha256="a", key="datasets/x", files=[{"name": "f"}]
@@ -29,38 +35,91 @@ def test_opening_a_name_twice_gives_the_first(stores: Stores) -> None:
 
 def test_one_makes_it_and_others_may_take_over(stores: Stores) -> None:
     dataset = stores.datasets.open(new_dataset())
-    lease = stores.datasets.take_lease(dataset.id, seen=None)
-    assert lease is not None
-    assert stores.datasets.take_lease(dataset.id, seen=None) is None
-    stores.datasets.heartbeat(dataset.id, lease)
-    assert stores.datasets.take_lease(dataset.id, seen=(lease, 0)) is None  # it lives
-    other = stores.datasets.take_lease(dataset.id, seen=(lease, 1))
-    assert other is not None
+    first, second = lease(running(stores)), lease(running(stores))
+    assert take(stores, dataset, first, token="one")
+    assert take(stores, dataset, first, token="one")  # the answer was lost
+    assert not take(stores, dataset, second, token="two")
+    stores.datasets.heartbeat(dataset.id, "one")
+    assert not take(stores, dataset, second, token="two", seen=("one", 0))  # it lives
+    assert take(stores, dataset, second, token="two", seen=("one", 1))
     for call in (
-        lambda: stores.datasets.heartbeat(dataset.id, lease),
-        lambda: stores.datasets.publish(dataset.id, lease, RESULT),
+        lambda: stores.datasets.heartbeat(dataset.id, "one"),
+        lambda: stores.datasets.publish(dataset.id, first, token="one", result=RESULT),
     ):
-        with pytest.raises(LeaseLostError):
+        with pytest.raises(DatasetLeaseLostError):
             call()
-    stores.datasets.give_up(dataset.id, lease, "failed")  # no longer its to give up
-    ready = stores.datasets.publish(dataset.id, other, RESULT)
+    stores.datasets.give_up(dataset.id, "one", "failed")  # no longer its to give up
+    ready = stores.datasets.publish(dataset.id, second, token="two", result=RESULT)
     assert (ready.status, ready.num_samples, ready.files, ready.lease_token) == (
         DatasetStatus.READY,
         10,
         [{"name": "f"}],
         None,
     )
-    assert stores.datasets.take_lease(dataset.id, seen=None) is None
+    assert stores.datasets.publish(dataset.id, second, token="two", result=RESULT) == ready  # the answer was lost
+    with pytest.raises(DatasetLeaseLostError):
+        stores.datasets.publish(dataset.id, second, token="two", result=replace(RESULT, key="datasets/y"))
+    assert not take(stores, dataset, second, token="three")
 
 
 def test_a_generation_given_up_can_be_tried_again(stores: Stores) -> None:
-    dataset = stores.datasets.open(new_dataset())
-    lease = stores.datasets.take_lease(dataset.id, seen=None)
-    assert lease is not None
-    stores.datasets.give_up(dataset.id, lease, "failed")
+    dataset, holder = stores.datasets.open(new_dataset()), lease(running(stores))
+    assert take(stores, dataset, holder)
+    stores.datasets.give_up(dataset.id, "one", "failed")
     assert stores.datasets.get(dataset.id).status is DatasetStatus.FAILED
-    assert stores.datasets.take_lease(dataset.id, seen=None) is not None
+    assert take(stores, dataset, holder, token="two")
     assert stores.datasets.get(dataset.id).status is DatasetStatus.GENERATING
+
+
+@pytest.mark.parametrize("how", ["lost", "lease taken", "ended", "deleted"])
+def test_an_attempt_that_lost_its_job_neither_takes_nor_publishes(stores: Stores, how: str) -> None:
+    job, other = running(stores, max_restarts=3), lease(running(stores))
+    free, held = stores.datasets.open(new_dataset()), stores.datasets.open(new_dataset())
+    assert take(stores, held, lease(job))
+    match how:
+        case "lost":
+            stores.attempts.lose(job.id, token(job), heartbeat=None, cause="SIGKILL")
+        case "lease taken":
+            stores.jobs.take_lease(job.id)
+        case "ended":
+            stores.attempts.end(job.id, token(job), Outcome(action=Action.FAIL))
+        case _:
+            stores.jobs.take_lease(job.id)
+            stores.jobs.delete(job.id)
+    for call in (
+        lambda: take(stores, free, lease(job)),
+        lambda: stores.datasets.publish(held.id, lease(job), token="one", result=RESULT),
+    ):
+        with pytest.raises(LeaseLostError):
+            call()
+    assert stores.datasets.get(free.id) == free
+    assert stores.datasets.get(held.id).status is DatasetStatus.GENERATING
+    assert take(stores, held, other, token="two", seen=("one", 0))
+
+
+def test_the_next_attempt_takes_what_its_job_was_created_for_at_once(stores: Stores) -> None:
+    job, dataset = new_job(kind="synthetic", total_epochs=0), new_dataset()
+    job, dataset = replace(job, dataset_id=dataset.id), replace(dataset, job_id=job.id)
+    stores.jobs.create_with_dataset(job, dataset)
+    first = again(stores, job.id)
+    assert take(stores, dataset, lease(first))
+    stores.datasets.heartbeat(dataset.id, "one")
+    stores.attempts.lose(job.id, token(first), heartbeat=None, cause="SIGKILL")
+    second = again(stores, job.id)
+    assert not take(stores, dataset, lease(running(stores)), token="three")
+    assert take(stores, dataset, lease(second), token="two")
+    assert stores.datasets.publish(dataset.id, lease(second), token="two", result=RESULT).job_id == job.id
+
+
+def take(
+    stores: Stores,
+    dataset: Dataset,
+    holder: JobLease,
+    *,
+    token: str = "one",
+    seen: tuple[str | None, int] | None = None,
+) -> bool:
+    return stores.datasets.take_lease(dataset.id, holder, token=token, seen=seen)
 
 
 def test_a_job_needs_a_ready_dataset_and_holds_it(stores: Stores) -> None:
@@ -68,9 +127,9 @@ def test_a_job_needs_a_ready_dataset_and_holds_it(stores: Stores) -> None:
     for unusable in (dataset.id, "unknown"):
         with pytest.raises(InvalidInputError):
             created(stores, dataset_id=unusable)
-    lease = stores.datasets.take_lease(dataset.id, seen=None)
-    assert lease is not None
-    stores.datasets.publish(dataset.id, lease, RESULT)
+    holder = lease(running(stores))
+    assert take(stores, dataset, holder)
+    stores.datasets.publish(dataset.id, holder, token="one", result=RESULT)
     job = created(stores, dataset_id=dataset.id)
     with pytest.raises(ConflictError, match=job.id):
         stores.datasets.delete(dataset.id)
@@ -125,17 +184,17 @@ def test_a_dataset_whose_job_ends_early_is_not_left_generating(stores: Stores, h
     if how == "cancel":
         stores.jobs.cancel(job.id)
     else:
-        running = again(stores, job.id)
-        assert stores.datasets.take_lease(dataset.id, seen=None) is not None
+        first = again(stores, job.id)
+        assert take(stores, dataset, lease(first))
         if how == "fail":
-            stores.attempts.end(job.id, token(running), Outcome(action=Action.FAIL))
+            stores.attempts.end(job.id, token(first), Outcome(action=Action.FAIL))
         else:
             stores.jobs.take_lease(job.id)
     expected = DatasetStatus.FAILED if how == "fail" else DatasetStatus.CANCELLED
     ended = stores.datasets.get(dataset.id)
     assert (ended.status, ended.lease_token) == (expected, None)
     stores.jobs.retry(job.id)
-    assert stores.datasets.take_lease(dataset.id, seen=None) is not None
+    assert take(stores, dataset, lease(again(stores, job.id)))
 
 
 def test_deleting_a_job_takes_its_unfinished_dataset_along(stores: Stores) -> None:

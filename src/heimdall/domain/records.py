@@ -43,6 +43,14 @@ class WorkerRow:
     counter: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeMark:
+    """Up to where a reader knows the changes of all jobs; only the store reads what it means."""
+
+    number: int
+    job_id: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesSummary:
     name: str

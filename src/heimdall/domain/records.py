@@ -11,7 +11,7 @@ from heimdall.domain.job import Job, Status
 class JobFilter:
     statuses: Sequence[Status] = ()
     kind: str | None = None
-    tag: str | None = None
+    tags: Sequence[str] = ()  # jobs that have all of them
     q: str | None = None  # part of job_name, notes or id
     sort: str = "-created_at"  # created_at, updated_at, job_name, status, val_loss, priority; `-` descends
     limit: int = 50

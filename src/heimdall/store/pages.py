@@ -46,8 +46,8 @@ def _conditions(query: JobFilter) -> list[ColumnElement[bool]]:
         conditions.append(jobs.status.in_(query.statuses))
     if query.kind is not None:
         conditions.append(jobs.kind == query.kind)
-    if query.tag is not None:
-        conditions.append(jobs.id.in_(select(job_tags.c.job_id).where(job_tags.c.tag == query.tag)))
+    for tag in query.tags:
+        conditions.append(jobs.id.in_(select(job_tags.c.job_id).where(job_tags.c.tag == tag)))
     if query.q:
         columns = (jobs.job_name, jobs.notes, jobs.id)
         conditions.append(or_(*(column.icontains(query.q, autoescape=True) for column in columns)))

@@ -171,8 +171,8 @@ def test_changing_a_job(stores: Stores) -> None:
     job = queued(stores, tags=["old"])
     changed = stores.jobs.update(job.id, {"job_name": "new", "notes": None, "tags": ["x", "y"], "priority": 7})
     assert (changed.job_name, changed.tags, changed.priority) == ("new", ["x", "y"], 7)
-    assert stores.jobs.page(JobFilter(tag="y")).total == 1
-    assert stores.jobs.page(JobFilter(tag="old")).total == 0
+    assert stores.jobs.page(JobFilter(tags=["y"])).total == 1
+    assert stores.jobs.page(JobFilter(tags=["old"])).total == 0
     claimed(stores, job.id)
     with pytest.raises(ConflictError):
         stores.jobs.update(job.id, {"priority": 1})
@@ -184,7 +184,7 @@ def test_changing_a_job(stores: Stores) -> None:
 def test_the_list_filters(stores: Stores) -> None:
     found = created(stores, job_name="Über 100% done", kind="synthetic", tags=["a", "b"])
     queued(stores, notes="a_b")
-    ids = [job.id for job in stores.jobs.page(JobFilter(kind="synthetic", tag="a", q="100% D")).jobs]
+    ids = [job.id for job in stores.jobs.page(JobFilter(kind="synthetic", tags=["a"], q="100% D")).jobs]
     assert ids == [found.id]
     assert stores.jobs.page(JobFilter(q="%")).total == 1
     assert stores.jobs.page(JobFilter(q="a_b")).total == 1

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
+from heimdall.api.json_body import StrictRoute
 from heimdall.api.services import Services
 from heimdall.api.training.answers import TrainerBody, WorkerBody
 
-router = APIRouter(tags=["trainers"])
+router = APIRouter(tags=["trainers"], route_class=StrictRoute)
 
 
 @router.get("/trainers")

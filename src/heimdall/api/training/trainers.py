@@ -17,6 +17,7 @@ def list_trainers(services: Services) -> list[TrainerBody]:
             title=spec.title,
             description=spec.description,
             config_schema=spec.config_model.model_json_schema(),
+            best_metric=spec.best_metric,
         )
         for spec in services.specs().values()
     ]

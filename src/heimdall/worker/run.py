@@ -301,7 +301,7 @@ class Attempt:
             )
 
     def _finished(self) -> Outcome:
-        self._heartbeat.look()
+        self._heartbeat.poll()
         self._reporter.read_output()
         self._writer.flush()
         self._save_log()

@@ -1,11 +1,17 @@
 """The dataset named `default`: made once, by whichever job is there, and never changed under a job."""
 
+import json
 import os
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
 
+from heimdall.artifacts import LocalArtifacts
+from heimdall.domain.attempt import WorkerInfo
 from heimdall.domain.dataset import Dataset, DatasetStatus
-from heimdall.domain.job import Phase, Reason, Status
+from heimdall.domain.job import NewJob, Phase, Reason, Status
+from heimdall.worker.datasets import JobDatasets, fixed_unapproved
 from tests.worker.place import Gate, Place, wait_until
 
 
@@ -87,3 +93,50 @@ def test_other_samples_under_the_same_name_are_refused(place: Place, gate: Gate)
         job = place.wait(job)
     assert (job.status, job.reason) == (Status.FAILED, Reason.INVALID_CONFIG)
     assert "other" in (job.error_message or "")
+
+
+def test_the_samples_left_out_are_fixed_at_the_first_attempt_and_cost_the_job_nothing(
+    place: Place, tmp_path: Path
+) -> None:
+    marked = list(range(0, 100_000, 2))
+    dataset = Dataset(
+        id=str(uuid4()),
+        name="d",
+        status=DatasetStatus.READY,
+        config={},
+        created_at=datetime.now(UTC),
+        sha256="a",
+        key="datasets/d",
+    )
+    place.stores.datasets.open(dataset)
+    place.stores.datasets.set_approved(dataset.id, marked, approved=False)
+    job, _ = place.stores.jobs.create(
+        NewJob(id=str(uuid4()), job_name="j", kind="descent", config={}, total_epochs=1, dataset_id=dataset.id)
+    )
+    place.stores.jobs.dispatch(job.id, "task")
+
+    def attempt() -> JobDatasets:
+        claimed = place.stores.attempts.claim(WorkerInfo(name="w", host="h", slots=1), free_gpus=0, job_id=job.id)
+        assert claimed is not None
+        return JobDatasets(
+            claimed,
+            claimed.lease_token or "",
+            place.stores,
+            LocalArtifacts(tmp_path / "files", cache=tmp_path / "cache"),
+            heartbeats=place.stores.datasets,
+            default_config={},
+        )
+
+    assert attempt().folder(dataset.id).unapproved == marked
+    first = place.stores.jobs.get(job.id)
+    assert len(json.dumps(first.manifest)) < 1_000
+    place.stores.datasets.set_approved(dataset.id, [0, 2, 4], approved=True)
+    place.stores.attempts.lose(job.id, first.lease_token or "", heartbeat=None, cause="SIGKILL")
+    place.stores.jobs.dispatch(job.id, "next")
+    assert attempt().folder(dataset.id).unapproved == marked
+
+
+def test_a_manifest_that_holds_the_list_itself_is_read_as_before(place: Place) -> None:
+    assert fixed_unapproved({"dataset_id": "d", "unapproved": [3, 7]}, place.stores.datasets) == [3, 7]
+    both = {"dataset_id": "d", "unapproved": [3, 7], "unapproved_sha256": "of today"}
+    assert fixed_unapproved(both, place.stores.datasets) == [3, 7]

@@ -1,6 +1,5 @@
 """Reads JSON bodies strictly: no NaN, no infinity, nothing a database cannot keep."""
 
-import codecs
 import json
 import math
 from collections.abc import Callable, Coroutine
@@ -12,20 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
-from heimdall.api.query import check_query, query_parameters
-
 MAX_DEPTH = 64
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON text, which may begin with a byte order mark.
+    """The value of a JSON text.
 
     Raises:
         JSONDecodeError: not JSON by RFC 8259, or a number that is not finite, a text with a NUL or half a
             surrogate pair, more than `MAX_DEPTH` levels.
     """
     try:
-        text = body.removeprefix(codecs.BOM_UTF8).decode()
+        text = body.decode()
     except UnicodeDecodeError as error:
         raise JSONDecodeError("it is not UTF-8", "", error.start) from None
     try:
@@ -73,15 +70,13 @@ class JsonRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is read by `parse_json`, and which takes no query parameters but its own."""
+    """A route whose body is read by `parse_json`."""
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
-        parameters = query_parameters(self.dependant)
 
         async def handle_strictly(request: Request) -> Response:
-            check_query(request.query_params, parameters)
             return await handle(JsonRequest(request.scope, request.receive))
 
         return handle_strictly

@@ -12,7 +12,6 @@ from typing_extensions import override
 from heimdall.api.live.hub import Hub
 from heimdall.api.services import ApiServices
 from heimdall.domain.job import Status
-from heimdall.domain.records import JobFilter
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 
@@ -31,8 +30,7 @@ class _Figures(Collector):
     @override
     def collect(self) -> Iterator[Metric]:
         yield self._jobs()
-        yield self._queue_wait()
-        yield self._heartbeat_age()
+        yield from self._ages()
         yield GaugeMetricFamily("heimdall_sockets", "Open WebSockets.", value=self._hub.num_sockets)
         yield GaugeMetricFamily("heimdall_streams", "Open server-sent event streams.", value=self._hub.num_streams)
         yield CounterMetricFamily(
@@ -49,20 +47,19 @@ class _Figures(Collector):
             family.add_metric([status.value], counts.get(status.value, 0))
         return family
 
-    def _queue_wait(self) -> Metric:
-        oldest = self._services.jobs.page(JobFilter(statuses=[Status.QUEUED], sort="updated_at", limit=1)).jobs
-        waits = [_age_seconds(job.updated_at) for job in oldest]
-        return GaugeMetricFamily(
-            "heimdall_queue_wait_seconds", "How long the longest waiting queued job has waited.", value=max([0, *waits])
+    def _ages(self) -> Iterator[Metric]:
+        oldest = self._services.jobs.oldest()
+        yield GaugeMetricFamily(
+            "heimdall_queue_wait_seconds",
+            "How long the longest waiting queued job has waited.",
+            value=_age_seconds(oldest.queued_at),
+        )
+        yield GaugeMetricFamily(
+            "heimdall_heartbeat_age_seconds",
+            "Age of the oldest heartbeat of a running job.",
+            value=_age_seconds(oldest.heartbeat_at),
         )
 
-    def _heartbeat_age(self) -> Metric:
-        running = self._services.jobs.page(JobFilter(statuses=[Status.RUNNING], limit=500)).jobs
-        ages = [_age_seconds(job.heartbeat_at) for job in running if job.heartbeat_at]
-        return GaugeMetricFamily(
-            "heimdall_heartbeat_age_seconds", "Age of the oldest heartbeat of a running job.", value=max([0, *ages])
-        )
 
-
-def _age_seconds(moment: datetime) -> float:
-    return max(0.0, (datetime.now(UTC) - moment).total_seconds())
+def _age_seconds(moment: datetime | None) -> float:
+    return 0.0 if moment is None else max(0.0, (datetime.now(UTC) - moment).total_seconds())

@@ -99,7 +99,7 @@ def find_job(jobs: JobStore, word: str) -> Job:
         raise NotFoundError(f"No job of this data folder has the id or name {word!r}.")
     if len(found) > 1:
         raise InvalidInputError(f"{word!r} names {len(found)} jobs; use the whole id.")
-    return found[0]
+    return jobs.get(found[0].id)
 
 
 def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:

@@ -62,8 +62,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One row of `training_jobs`. Times are aware UTC; `id` is a UUID as lower-case text."""
+class JobSummary:
+    """What a list shows of a job. Times are aware UTC; `id` is a UUID as lower-case text."""
 
     id: str
     job_name: str
@@ -73,15 +73,12 @@ class Job:
     reason: Reason | None = None
     phase: Phase | None = None
     priority: int = 0
-    gpus: int = 0
     tags: list[str] = field(default_factory=list[str])
-    notes: str | None = None
     parent_job_id: str | None = None
     created_at: datetime
     started_at: datetime | None = None
     completed_at: datetime | None = None
     updated_at: datetime
-    config: dict[str, Any]
     current_epoch: int = 0
     total_epochs: int
     progress_percent: float = 0.0
@@ -91,25 +88,36 @@ class Job:
     train_accuracy: float | None = None
     val_accuracy: float | None = None
     learning_rate: float | None = None
-    metrics: dict[str, float | None] = field(default_factory=dict[str, float | None])
-    non_finite: dict[str, str] = field(default_factory=dict[str, str])
     best_epoch: int | None = None
     best_val_loss: float | None = None
+    error_message: str | None = None
+    dataset_id: str | None = None
+    model_architecture: str | None = None
+    worker: str | None = None
+    attempt: int = 0
+    restarts: int = 0
+    event_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job(JobSummary):
+    """One row of `training_jobs`."""
+
+    gpus: int = 0
+    notes: str | None = None
+    config: dict[str, Any]
+    metrics: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    non_finite: dict[str, str] = field(default_factory=dict[str, str])
     checkpoint_path: str | None = None
     pause_checkpoint_path: str | None = None
     onnx_model_path: str | None = None
     mlflow_run_id: str | None = None
-    error_message: str | None = None
     warnings: list[str] = field(default_factory=list[str])
-    dataset_id: str | None = None
     dataset_size: int | None = None
     train_samples: int | None = None
     val_samples: int | None = None
-    model_architecture: str | None = None
     celery_task_id: str | None = None
-    worker: str | None = None
-    attempt: int = 0
-    restarts: int = 0
+    queued_at: datetime | None = None  # when it was handed out last
     max_restarts: int = 3
     losses_in_row: int = 0  # losses since the last new checkpoint; `max_restarts` bounds this
     not_before: datetime | None = None  # back-off: no claim earlier than this
@@ -118,7 +126,6 @@ class Job:
     heartbeat: int = 0
     heartbeat_at: datetime | None = None
     batch: int = 0  # number of the newest batch its worker committed in this attempt
-    event_seq: int = 0
     log_lines: int = 0
 
 

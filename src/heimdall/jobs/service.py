@@ -18,7 +18,7 @@ from heimdall.domain.errors import (
 )
 from heimdall.domain.job import Job, NewJob, Requested, Status
 from heimdall.domain.ports import ArtifactStore, Stores
-from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
+from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, Oldest, WorkerRow
 from heimdall.domain.signals import Wake
 from heimdall.jobs.deletions import remove_files, remove_keys
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
@@ -148,6 +148,9 @@ class JobService:
             self._stop(job_id, actor)
         self._stores.jobs.delete(job_id)
         remove_files(self._artifacts, job_id)
+
+    def oldest(self) -> Oldest:
+        return self._stores.jobs.oldest()
 
     def workers(self) -> list[WorkerRow]:
         return self._stores.jobs.workers()

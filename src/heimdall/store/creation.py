@@ -12,9 +12,9 @@ from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, NewJob, Status
 from heimdall.domain.records import IdempotencyKey
 from heimdall.store.change import append_events, job_of, read_job, warn
-from heimdall.store.changes import next_change
 from heimdall.store.datasets import find_dataset, insert_dataset, lock_dataset
 from heimdall.store.files import insert_if_new
+from heimdall.store.search import put_text
 from heimdall.store.tables import idempotency_keys, job_tags, training_jobs
 
 KEY_LIFETIME = timedelta(hours=24)
@@ -101,10 +101,10 @@ def _insert(connection: Connection, new: NewJob, actor: str | None, now: datetim
         "heartbeat": 0,
         "batch": 0,
         "log_lines": 0,
-        "changed": next_change(connection),
     }
     statement = insert(training_jobs).values(**values).returning(training_jobs)
     job = job_of(connection.execute(statement).mappings().one())
     put_tags(connection, job.id, new.tags)
+    put_text(connection, job.id, job.job_name, job.notes)
     append_events(connection, job, events, now)
     return job

@@ -1,5 +1,6 @@
 """DatasetStore: the rows of datasets, their lease while they are made, and which samples are approved."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 
@@ -9,11 +10,12 @@ from heimdall.domain.attempt import JobLease
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
 from heimdall.domain.errors import ConflictError, DatasetLeaseLostError, DatasetNotFoundError
 from heimdall.domain.job import Phase, Status
+from heimdall.store.columns import to_json
 from heimdall.store.deletion import delete_dataset
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import insert_if_new
 from heimdall.store.lease import lock_leased
-from heimdall.store.tables import dataset_unapproved, datasets, training_jobs
+from heimdall.store.tables import dataset_unapproved, datasets, frozen_unapproved, training_jobs
 
 UNFINISHED = (DatasetStatus.GENERATING, DatasetStatus.FAILED, DatasetStatus.CANCELLED)
 HOLDING = tuple(status for status in Status if status.holds_dataset)
@@ -153,9 +155,32 @@ class SqlDatasetStore:
 
     @reads
     def unapproved(self, connection: Connection, dataset_id: str) -> list[int]:
-        marks = dataset_unapproved.c
-        statement = select(marks.sample).where(marks.dataset_id == dataset_id).order_by(marks.sample)
-        return list(connection.execute(statement).scalars())
+        return _unapproved(connection, dataset_id)
+
+    @writes
+    def freeze_unapproved(self, connection: Connection, dataset_id: str) -> str:
+        if lock_dataset(connection, dataset_id) is None:
+            raise DatasetNotFoundError(dataset_id)
+        samples = _unapproved(connection, dataset_id)
+        sha256 = hashlib.sha256(to_json(samples).encode()).hexdigest()
+        row = {"dataset_id": dataset_id, "sha256": sha256, "samples": samples}
+        insert_if_new(connection, frozen_unapproved, row)
+        return sha256
+
+    @reads
+    def frozen_unapproved(self, connection: Connection, dataset_id: str, sha256: str) -> list[int]:
+        frozen = frozen_unapproved.c
+        statement = select(frozen.samples).where(frozen.dataset_id == dataset_id, frozen.sha256 == sha256)
+        samples = connection.execute(statement).scalar_one_or_none()
+        if samples is None:
+            raise DatasetNotFoundError(dataset_id)
+        return samples
+
+
+def _unapproved(connection: Connection, dataset_id: str) -> list[int]:
+    marks = dataset_unapproved.c
+    statement = select(marks.sample).where(marks.dataset_id == dataset_id).order_by(marks.sample)
+    return list(connection.execute(statement).scalars())
 
 
 def _holders(dataset: Dataset) -> Select[str, Status]:

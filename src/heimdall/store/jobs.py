@@ -12,7 +12,7 @@ from heimdall.domain.errors import CheckpointDamagedError, ConflictError, Invali
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, NewJob, Reason, Requested, Status
 from heimdall.domain.lifecycle import Action, allowed_from, next_status
-from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, WorkerRow
+from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, Oldest, WorkerRow
 from heimdall.store.change import append_events, change_job, jobs, lock_job, read_job, update_job, warn
 from heimdall.store.creation import create_job, put_tags
 from heimdall.store.datasets import end_generation, lock_dataset
@@ -22,6 +22,7 @@ from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import drop_artifact, find_artifact, newest_checkpoint
 from heimdall.store.pages import page_of
 from heimdall.store.retention import empty_slice
+from heimdall.store.search import put_text
 from heimdall.store.tables import attempts, workers
 
 CHANGEABLE = frozenset({"job_name", "notes", "tags", "priority"})
@@ -76,14 +77,18 @@ class SqlJobStore:
             raise ConflictError.of("change the priority of", job.status, PRIORITY_CHANGEABLE)
         if "tags" in changes:
             put_tags(connection, job_id, list(changes["tags"]))
-        return change_job(connection, job, changes, [], self.database.now())
+        job = change_job(connection, job, changes, [], self.database.now())
+        if changes.keys() & {"job_name", "notes"}:
+            put_text(connection, job.id, job.job_name, job.notes)
+        return job
 
     @writes
     def dispatch(self, connection: Connection, job_id: str, task_id: str) -> Job | None:
         now, status = self.database.now(), next_status(Status.PENDING, Action.DISPATCH)
         events = [_queued(status, task_id)]
         guard = (jobs.id == job_id, jobs.status == Status.PENDING)
-        job = update_job(connection, guard, {"status": status, "celery_task_id": task_id}, events, now)
+        values = {"status": status, "celery_task_id": task_id, "queued_at": now}
+        job = update_job(connection, guard, values, events, now)
         if job is not None:
             append_events(connection, job, events, now)
         return job
@@ -250,6 +255,12 @@ class SqlJobStore:
         rows = connection.execute(select(jobs.status, func.count()).group_by(jobs.status))
         known = {status.value: count for status, count in rows}
         return {status.value: known.get(status.value, 0) for status in Status}
+
+    @reads
+    def oldest(self, connection: Connection) -> Oldest:
+        queued = select(func.min(jobs.queued_at)).where(jobs.status == Status.QUEUED)
+        running = select(func.min(jobs.heartbeat_at)).where(jobs.status == Status.RUNNING)
+        return Oldest(connection.execute(queued).scalar_one(), connection.execute(running).scalar_one())
 
     @reads
     def workers(self, connection: Connection) -> list[WorkerRow]:

@@ -39,13 +39,13 @@ metadata = MetaData(
 RowId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
 STATUSES = ", ".join(f"'{status.value}'" for status in Status)
 
-# Column names are the field names of `domain.job.Job`, except `changed`: it orders the changes of all jobs (`changes`).
+# Column names are the field names of `domain.job.Job`.
 training_jobs = Table(
     "training_jobs",
     metadata,
     Column("id", PlainText, primary_key=True),
     Column("job_name", PlainText, nullable=False),
-    Column("kind", PlainText, nullable=False, index=True),
+    Column("kind", PlainText, nullable=False),
     Column("status", Word(Status), nullable=False),
     Column("requested", Word(Requested)),
     Column("reason", Word(Reason)),
@@ -58,7 +58,7 @@ training_jobs = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("started_at", UtcTime),
     Column("completed_at", UtcTime),
-    Column("updated_at", UtcTime, nullable=False, index=True),
+    Column("updated_at", UtcTime, nullable=False),
     Column("config", JSON, nullable=False),
     Column("current_epoch", BigInteger, nullable=False),
     Column("total_epochs", BigInteger, nullable=False),
@@ -85,6 +85,7 @@ training_jobs = Table(
     Column("val_samples", BigInteger),
     Column("model_architecture", PlainText),
     Column("celery_task_id", PlainText, unique=True),
+    Column("queued_at", UtcTime),
     Column("worker", PlainText),
     Column("attempt", Integer, nullable=False),
     Column("restarts", Integer, nullable=False),
@@ -98,9 +99,37 @@ training_jobs = Table(
     Column("batch", BigInteger, nullable=False),
     Column("event_seq", BigInteger, nullable=False),
     Column("log_lines", BigInteger, nullable=False),
-    Column("changed", BigInteger, nullable=False, server_default="0", index=True),
     CheckConstraint(f"status IN ({STATUSES})", name="status"),
-    Index(None, "status", "created_at"),
+)
+# Each order of the list, with what its filters need: a page is found without touching the wide rows (`pages`).
+LISTED = ("created_at", "updated_at", "job_name", "status", "val_loss", "priority")
+for name in LISTED:
+    columns = dict.fromkeys([name, "id", "status", "kind"])
+    Index(f"ix_training_jobs_by_{name}", *(training_jobs.c[column] for column in columns))
+# PostgreSQL reads an index backwards with the nulls first, SQLite with the nulls last.
+Index(
+    "ix_training_jobs_by_val_loss_descending",
+    training_jobs.c.val_loss.desc().nulls_last(),
+    training_jobs.c.id.desc(),
+    training_jobs.c.status,
+    training_jobs.c.kind,
+).ddl_if(dialect="postgresql")
+# The order in which queued jobs start.
+Index(
+    "ix_training_jobs_queue",
+    training_jobs.c.status,
+    training_jobs.c.priority.desc(),
+    training_jobs.c.created_at,
+    training_jobs.c.id,
+)
+Index("ix_training_jobs_queued_at", training_jobs.c.status, training_jobs.c.queued_at)
+
+# What `q` searches: name, notes and id of a job, case folded (`search`). A table of its own, because it is narrow.
+job_texts = Table(
+    "job_texts",
+    metadata,
+    Column("job_id", PlainText, ForeignKey("training_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("folded", PlainText, nullable=False),
 )
 
 # Finds jobs by tag; `training_jobs.tags` keeps their order.
@@ -130,7 +159,6 @@ Index(
     sqlite_where=job_events.c.first_line.is_not(None),
     postgresql_where=job_events.c.first_line.is_not(None),
 )
-Index(None, job_events.c.event, job_events.c.timestamp)
 
 # `from_epoch` is null until the attempt trains: what it takes over decides what is visible of earlier ones.
 attempts = Table(
@@ -261,6 +289,15 @@ dataset_unapproved = Table(
     Column("sample", BigInteger, primary_key=True, autoincrement=False),
 )
 
+# Which samples were unapproved when a job began: fixed for all its attempts, which name it by its checksum.
+frozen_unapproved = Table(
+    "frozen_unapproved",
+    metadata,
+    Column("dataset_id", PlainText, ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("sha256", PlainText, primary_key=True),
+    Column("samples", JSON, nullable=False),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
@@ -281,8 +318,6 @@ workers = Table(
     Column("counter", BigInteger, nullable=False),
 )
 
-# Jobs (and, as `datasets/{id}`, datasets) whose own row is gone and whose many rows or files may still be there: what a
-# crash cut short is finished from here.
 # Events up to number `through` hold no points, lines and figures any more (`retention`).
 emptied_events = Table(
     "emptied_events",
@@ -291,6 +326,8 @@ emptied_events = Table(
     Column("through", BigInteger, nullable=False),
 )
 
+# Jobs (and, as `datasets/{id}`, datasets) whose own row is gone and whose many rows or files may still be there: the
+# sweep works from here.
 deletions = Table("deletions", metadata, Column("job_id", PlainText, primary_key=True))
 
 # Revoked ones stay: where there was a token, nobody comes in without one.

@@ -77,7 +77,7 @@ class JobDatasets:
             {
                 "dataset_id": dataset.id,
                 "dataset_sha256": dataset.sha256,
-                "unapproved": self._stores.datasets.unapproved(dataset.id),
+                "unapproved_sha256": self._stores.datasets.freeze_unapproved(dataset.id),
             },
         )
         if fixed["dataset_sha256"] != dataset.sha256:
@@ -86,8 +86,9 @@ class JobDatasets:
                 f"now holds those of {dataset.sha256}; start a new job to train on them."
             )
         path = self._artifacts.local_folder(dataset.key or "", dataset.files)
+        unapproved = fixed_unapproved(fixed, self._stores.datasets)
         return DatasetFolder(
-            id=dataset.id, name=dataset.name, path=path, sha256=dataset.sha256 or "", unapproved=fixed["unapproved"]
+            id=dataset.id, name=dataset.name, path=path, sha256=dataset.sha256 or "", unapproved=unapproved
         )
 
     def is_published(self) -> bool:
@@ -210,3 +211,10 @@ class JobDatasets:
                     with suppress(DatasetLeaseLostError):  # another job makes it now
                         make(dataset, making)
                         return self._ready(dataset.id)
+
+
+def fixed_unapproved(manifest: Mapping[str, Any], datasets: DatasetStore) -> list[int]:
+    """The samples that were unapproved when the job began; manifests of earlier releases hold the list itself."""
+    if "unapproved" in manifest:
+        return manifest["unapproved"]
+    return datasets.frozen_unapproved(manifest["dataset_id"], manifest["unapproved_sha256"])

@@ -16,6 +16,7 @@ from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.comparison import first_difference, first_different_part
+from heimdall.worker.datasets import fixed_unapproved
 from heimdall.worker.files import build_once
 from heimdall.worker.ranks import Orders, Ranks, die_loudly
 
@@ -186,7 +187,7 @@ class VerifyContext:
             name=dataset.name,
             path=self.artifacts.local_folder(dataset.key or "", dataset.files),
             sha256=dataset.sha256 or "",
-            unapproved=self.job.manifest["unapproved"],
+            unapproved=fixed_unapproved(self.job.manifest, self.stores.datasets),
         )
         return self._folder
 

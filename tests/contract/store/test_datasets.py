@@ -221,3 +221,19 @@ def test_pages_are_newest_first(stores: Stores) -> None:
     ids = [stores.datasets.open(new_dataset()).id for _ in range(3)]
     datasets, total = stores.datasets.page(limit=2, offset=1)
     assert ([dataset.id for dataset in datasets], total) == ([ids[1], ids[0]], 3)
+
+
+def test_frozen_approvals_stay_as_they_were_and_are_kept_once(stores: Stores) -> None:
+    dataset = stores.datasets.open(new_dataset(status="ready"))
+    nothing = stores.datasets.freeze_unapproved(dataset.id)
+    stores.datasets.set_approved(dataset.id, [5, 3], approved=False)
+    first = stores.datasets.freeze_unapproved(dataset.id)
+    assert stores.datasets.freeze_unapproved(dataset.id) == first != nothing
+    stores.datasets.set_approved(dataset.id, [3], approved=True)
+    assert stores.datasets.frozen_unapproved(dataset.id, first) == [3, 5]
+    assert stores.datasets.frozen_unapproved(dataset.id, nothing) == []
+    stores.datasets.delete(dataset.id)
+    with pytest.raises(DatasetNotFoundError):
+        stores.datasets.frozen_unapproved(dataset.id, first)
+    with pytest.raises(DatasetNotFoundError):
+        stores.datasets.freeze_unapproved(dataset.id)

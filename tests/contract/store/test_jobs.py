@@ -13,7 +13,7 @@ from heimdall.domain.errors import ConflictError, InvalidInputError, JobNotFound
 from heimdall.domain.events import EventName
 from heimdall.domain.job import Job, Reason, Requested, Status
 from heimdall.domain.ports import Stores
-from heimdall.domain.records import IdempotencyKey, JobFilter
+from heimdall.domain.records import IdempotencyKey, JobFilter, Oldest
 from tests.contract.store.conftest import Clock
 from tests.contract.store.making import (
     PAUSE_CHECKPOINT,
@@ -171,8 +171,8 @@ def test_changing_a_job(stores: Stores) -> None:
     job = queued(stores, tags=["old"])
     changed = stores.jobs.update(job.id, {"job_name": "new", "notes": None, "tags": ["x", "y"], "priority": 7})
     assert (changed.job_name, changed.tags, changed.priority) == ("new", ["x", "y"], 7)
-    assert stores.jobs.page(JobFilter(tags=["y"])).total == 1
-    assert stores.jobs.page(JobFilter(tags=["old"])).total == 0
+    assert stores.jobs.page(JobFilter(tag="y")).total == 1
+    assert stores.jobs.page(JobFilter(tag="old")).total == 0
     claimed(stores, job.id)
     with pytest.raises(ConflictError):
         stores.jobs.update(job.id, {"priority": 1})
@@ -184,7 +184,7 @@ def test_changing_a_job(stores: Stores) -> None:
 def test_the_list_filters(stores: Stores) -> None:
     found = created(stores, job_name="Über 100% done", kind="synthetic", tags=["a", "b"])
     queued(stores, notes="a_b")
-    ids = [job.id for job in stores.jobs.page(JobFilter(kind="synthetic", tags=["a"], q="100% D")).jobs]
+    ids = [job.id for job in stores.jobs.page(JobFilter(kind="synthetic", tag="a", q="100% D")).jobs]
     assert ids == [found.id]
     assert stores.jobs.page(JobFilter(q="%")).total == 1
     assert stores.jobs.page(JobFilter(q="a_b")).total == 1
@@ -263,8 +263,9 @@ def test_taking_a_lease_away(stores: Stores) -> None:
     assert stores.attempts.attempts(job.id)[0].cause == "lease_taken"
 
 
-def test_counts_and_numbers_of_events(stores: Stores) -> None:
-    stores.jobs.cancel(created(stores).id)
+def test_counts_and_changed_jobs(stores: Stores, clock: Clock) -> None:
+    old = stores.jobs.cancel(created(stores).id)
+    clock.advance(hours=1)
     job = queued(stores)
     assert stores.jobs.counts() == {
         "pending": 0,
@@ -275,6 +276,8 @@ def test_counts_and_numbers_of_events(stores: Stores) -> None:
         "failed": 0,
         "cancelled": 1,
     }
+    assert stores.history.changed_jobs(clock()) == {job.id: 2}
+    assert set(stores.history.changed_jobs(old.updated_at)) == {job.id, old.id}
     assert stores.history.event_seqs([job.id, "gone"]) == {job.id: 2}
 
 
@@ -289,3 +292,16 @@ def test_who_needs_more_gpus_than_any_live_worker_has_is_told_once(stores: Store
     clock.advance(seconds=60)
     stores.jobs.warn_of_missing_gpus()
     assert [len(stores.jobs.get(job.id).warnings) for job in jobs] == [0, 1, 1]
+
+
+def test_how_long_the_queue_waits_is_counted_from_the_handing_out(stores: Stores, clock: Clock) -> None:
+    assert stores.jobs.oldest() == Oldest(queued_at=None, heartbeat_at=None)
+    first = queued(stores)
+    clock.advance(hours=1)
+    queued(stores)
+    stores.jobs.update(first.id, {"notes": "edited meanwhile"})
+    assert stores.jobs.oldest().queued_at == stores.jobs.get(first.id).queued_at == first.queued_at == first.updated_at
+    job = claimed(stores, first.id)
+    oldest = stores.jobs.oldest()
+    assert (oldest.queued_at, oldest.heartbeat_at) != (first.queued_at, None)
+    assert oldest.heartbeat_at == job.heartbeat_at

@@ -24,6 +24,7 @@ from heimdall.store.tables import metadata
 from tests.contract.store.conftest import SERVER
 
 KEPT = sorted((Path(__file__).parent / "databases").glob("*.db"))
+ONLY_POSTGRES = {"ix_training_jobs_by_val_loss_descending"}
 NEXT = """
 import sqlalchemy as sa
 from alembic import op
@@ -58,8 +59,10 @@ def counts(path: Path) -> dict[str, int]:
 
 
 def missing_tables(path: Path) -> dict[str, int]:
-    """Tables that a later version made, without a row."""
-    return dict.fromkeys(metadata.tables.keys() - counts(path).keys(), 0)
+    """Rows of tables that a later version made: none, but for those that it fills from what is there."""
+    before = counts(path)
+    filled = {"job_texts": before["training_jobs"]}
+    return {name: filled.get(name, 0) for name in metadata.tables.keys() - before.keys()}
 
 
 @pytest.fixture(params=KEPT, ids=lambda path: path.stem)
@@ -96,7 +99,8 @@ def test_every_kept_database_comes_up_to_date_with_all_its_rows(kept: Path) -> N
     assert counts(kept) == before
     database = open_database(f"sqlite:///{kept}")
     stores = open_stores(database)
-    (job,) = stores.jobs.page(JobFilter(tags=["kept"])).jobs
+    (job,) = stores.jobs.page(JobFilter(tag="kept")).jobs
+    assert stores.jobs.page(JobFilter(q="A JOB")).total == before["training_jobs"]
     assert [event.seq for event in stores.history.events(job.id)] == list(range(1, job.event_seq + 1))
     assert stores.history.metrics(job.id)[1] == 1
     database.close()
@@ -162,7 +166,13 @@ def test_the_migrations_make_exactly_the_tables_of_the_code(empty: str) -> None:
     prepare(empty, "upgrade")
     engine = create_engine(empty.replace("postgresql://", "postgresql+psycopg://"), poolclass=NullPool)
     with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        elsewhere = ONLY_POSTGRES if connection.dialect.name == "sqlite" else set[str]()
+
+        def is_here(_: object, name: str | None, *__: object) -> bool:
+            return name not in elsewhere
+
+        context = MigrationContext.configure(connection, opts={"include_object": is_here})
+        assert compare_metadata(context, metadata) == []
 
 
 def test_the_code_names_the_newest_revision() -> None:

@@ -173,7 +173,6 @@ class TrainerBody(BaseModel):
     title: str
     description: str
     config_schema: dict[str, Any]
-    best_metric: str | None
 
 
 class WorkerBody(BaseModel):

@@ -2,11 +2,10 @@
 
 from fastapi import APIRouter
 
-from heimdall.api.json_body import StrictRoute
 from heimdall.api.services import Services
 from heimdall.api.training.answers import TrainerBody, WorkerBody
 
-router = APIRouter(tags=["trainers"], route_class=StrictRoute)
+router = APIRouter(tags=["trainers"])
 
 
 @router.get("/trainers")
@@ -17,7 +16,6 @@ def list_trainers(services: Services) -> list[TrainerBody]:
             title=spec.title,
             description=spec.description,
             config_schema=spec.config_model.model_json_schema(),
-            best_metric=spec.best_metric,
         )
         for spec in services.specs().values()
     ]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from heimdall.api.training.answers import ArtifactBody, CheckpointBody, JobBody, JobSummary
+from heimdall.domain import job as domain
 from heimdall.domain.attempt import (
     BEST_CHECKPOINT,
     LAST_CHECKPOINT,
@@ -30,11 +31,11 @@ def job_body(job: Job, websocket_root: str) -> JobBody:
     return _fill(JobBody, job, websocket_root + job.id)
 
 
-def job_summary(job: Job, websocket_root: str) -> JobSummary:
+def job_summary(job: domain.JobSummary, websocket_root: str) -> JobSummary:
     return _fill(JobSummary, job, websocket_root + job.id)
 
 
-def _fill(model: type[Body], job: Job, websocket_url: str) -> Body:
+def _fill(model: type[Body], job: domain.JobSummary, websocket_url: str) -> Body:
     fields = {name: getattr(job, name) for name in model.model_fields if name != "websocket_url"}
     return model(**fields, websocket_url=websocket_url)
 

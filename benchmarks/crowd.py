@@ -81,7 +81,7 @@ def put_jobs(connection: Connection, numbers: Iterator[int]) -> None:
         tags = [{"tag": tag, "job_id": row["id"]} for row in rows for tag in row["tags"]]
         if tags:
             connection.execute(insert(tables.job_tags), tags)
-        if "job_texts" in tables.metadata.tables:  # since revision 0004
+        if "job_texts" in tables.metadata.tables:  # since revision 0005
             texts = [
                 {"job_id": row["id"], "folded": f"{row['job_name']}\n{row['notes']}\n{row['id']}".casefold()}
                 for row in rows

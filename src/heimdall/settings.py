@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     )
     failed_logins_per_minute: int = Field(30, ge=0, description="Wrong tokens of one peer; 0 for no limit.")
     forwarded_allow_ips: Annotated[str, AfterValidator(_usable_peers)] = Field(
-        "127.0.0.1", description="Peers whose X-Forwarded-… headers count."
+        "", description="Peers whose X-Forwarded-… headers count; nobody by default."
     )
     keep_events_days: int | None = Field(
         None, ge=1, description="Empty step, log and system events of jobs ended so long."

@@ -25,7 +25,7 @@ class Server(uvicorn.Server):
 
 
 @contextmanager
-def serve(app: FastAPI) -> Generator[int]:
+def serve(app: FastAPI, *, root_path: str = "") -> Generator[int]:
     """The port it listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -37,6 +37,7 @@ def serve(app: FastAPI) -> Generator[int]:
             timeout_graceful_shutdown=2,
             proxy_headers=False,
             log_config=None,
+            root_path=root_path,
         )
         server = Server(config, app)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -108,7 +108,7 @@ def test_bad_bodies_name_the_field(api: Api, body: Any, loc: list[str | int]) ->
         '{"config": {}',
         "",
         "not json",
-        "\ufeff{}",
+        '{"config": {}}\ufeff',
     ],
 )
 def test_what_is_not_json_is_refused(api: Api, text: str) -> None:
@@ -150,3 +150,14 @@ def test_two_requests_with_one_key_at_once_make_one_job(api: Api) -> None:
 def test_an_empty_or_endless_key_is_refused(api: Api) -> None:
     for key in ("", "k" * 256):
         problem_of(api.post("/jobs", {"epochs": 2}, headers={"Idempotency-Key": key}), 422)
+
+
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/{id}/clone"])
+def test_a_body_may_begin_with_a_byte_order_mark(api: Api, path: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    place = f"/api/v1/training{path}".replace("{id}", api.submit())
+    for mark, status in [(b"\xef\xbb\xbf", 201), (b"\xef\xbb\xbf\xef\xbb\xbf", 422), (b"\xff\xfe", 422)]:
+        answer = api.client.post(
+            place, content=mark + b'{"priority": -7}' if path != "/jobs" else mark + b'{"epochs": 2}', headers=headers
+        )
+        assert answer.status_code == status, answer.text

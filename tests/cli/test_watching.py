@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from heimdall.cli.event_lines import Remaining, ending_of
+from heimdall.cli.event_lines import Remaining, ending_of, metrics_text
 from heimdall.cli.watching import LineView
 from heimdall.client.shapes import Event, Job
 
@@ -26,7 +26,7 @@ def progress(epoch: int, seconds: float, *, is_best: bool = False) -> Event:
 
 
 def lines(capsys: pytest.CaptureFixture[str], *events: Event) -> list[str]:
-    with LineView(cast("Job", {"total_epochs": 10})) as view:
+    with LineView(cast("Job", {"status": "queued"}), "val_loss") as view:
         for one in events:
             view.show(one)
     return capsys.readouterr().out.splitlines()
@@ -61,10 +61,10 @@ def test_changes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
         "training on 80 samples, validating on 20",
         "warning: odd",
         "pause requested",
-        "request taken back",
-        "paused; `heimdall resume` lets it go on",
-        "resumed, goes on with epoch 4",
-        "recovered (worker_lost), goes on with epoch 5",
+        "request withdrawn",
+        "paused; `heimdall resume` continues it",
+        "resumed, continues with epoch 4",
+        "recovered (worker_lost), continues with epoch 5",
         "generating 5/9",
     ]
 
@@ -93,6 +93,26 @@ def test_ending() -> None:
         "best_val_loss": 0.5,
         "error_message": "trainer ended with SIGSEGV in epoch 4",
     }
-    assert ending_of(cast("Job", job)) == (
-        "failed (crashed) after 1:02, best epoch 7, best val_loss 0.5, trainer ended with SIGSEGV in epoch 4"
+    assert ending_of(cast("Job", job), "mse") == (
+        "failed (crashed) after 1:02, best mse 0.5 (epoch 7), trainer ended with SIGSEGV in epoch 4"
     )
+
+
+def test_a_trainers_own_metrics_follow_the_losses_and_the_one_that_decides() -> None:
+    metrics = {"r2": 0.9, "mse": 0.25, "val_mse": None, "train_loss": 0.5}
+    assert metrics_text(metrics, "mse") == "train_loss 0.5  mse 0.25  r2 0.9"
+
+
+def test_a_lost_connection_is_one_line_until_it_is_back(capsys: pytest.CaptureFixture[str]) -> None:
+    with LineView(cast("Job", {"status": "running"}), "val_loss") as view:
+        for seconds_left in (35, 32, None):
+            view.show_connection(seconds_left)
+    assert capsys.readouterr().out.splitlines() == [
+        "connection lost, trying again (giving up in 0:35)",
+        "connection is back",
+    ]
+
+
+def test_what_a_terminal_would_obey_is_written_out(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = lines(capsys, event("training:warning", message="\x1b[2J\rodd\nlast \udcff"))
+    assert shown == ["warning: \\x1b[2J odd last \\udcff"]

@@ -136,22 +136,24 @@ class RunningService:
     @contextmanager
     def frozen(self, job_id: str) -> Generator[int]:
         """The job's process stands still meanwhile, never with the database's lock in its hands. Its process id."""
-        pid = wait_until(lambda: self.job_processes().get(job_id), seconds=60, what="the job has a process")
+        pid = wait_until(lambda: self._stopped(job_id), seconds=60, what="the process of the running job stands still")
         assert pid is not None
-        self._stop_between_writes(pid, job_id)
         try:
             yield pid
         finally:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    def _stop_between_writes(self, pid: int, job_id: str) -> None:
-        while True:
-            os.kill(pid, signal.SIGSTOP)
-            wait_until(lambda: psutil.Process(pid).status() == psutil.STATUS_STOPPED, seconds=5, what="it stops")
-            if self._can_write(job_id):
-                return
+    def _stopped(self, job_id: str) -> int | None:
+        """Stop the job's process between two writes of an attempt that has not ended; None when that fails."""
+        pid = self.job_processes().get(job_id)
+        if pid is None or not _stop(pid):
+            return None
+        if self._can_write(job_id) and self.job(job_id)["status"] == "running":
+            return pid
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
+        return None
 
     def _can_write(self, job_id: str) -> bool:
         """Whether nobody is in the middle of writing to the job."""
@@ -206,6 +208,20 @@ class RunningService:
             if title.startswith("heimdall run-job "):
                 found[title.split()[2]] = int(pid)
         return found
+
+
+def _stop(pid: int) -> bool:
+    """False when the process ends before it can stand still."""
+    ends = {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    try:
+        os.kill(pid, signal.SIGSTOP)
+        process = psutil.Process(pid)
+        status = wait_until(
+            lambda: (seen := process.status()) in {psutil.STATUS_STOPPED, *ends} and seen, seconds=5, what="it stops"
+        )
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
+    return status not in ends
 
 
 def _kill(pid: int) -> bool:

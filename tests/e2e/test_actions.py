@@ -86,8 +86,8 @@ def test_a_pause_in_the_last_epoch_completes(shared_service: RunningService, dat
 
 
 def test_cancel_while_pausing_and_retry_after_it(shared_service: RunningService, dataset_id: str) -> None:
-    job_id = shared_service.submit(slow(dataset_id, epochs=3))
-    shared_service.wait_job(job_id, lambda job: job["current_epoch"] == 1, what="an epoch")
+    job_id = shared_service.submit(slow(dataset_id, epochs=6))
+    shared_service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch")
     with shared_service.frozen(job_id):
         shared_service.act(job_id, "pause")
         assert shared_service.act(job_id, "cancel")["requested"] == "cancel"
@@ -97,7 +97,7 @@ def test_cancel_while_pausing_and_retry_after_it(shared_service: RunningService,
     job = shared_service.wait_ended(job_id)
     assert (job["status"], job["reason"], job["pause_checkpoint_path"]) == ("cancelled", "cancelled_by_user", None)
     epochs = job["current_epoch"]
-    assert epochs < 3
+    assert epochs < 6
 
     again = shared_service.act(job_id, "retry")
     assert (again["status"], again["resume_epoch"]) == ("queued", epochs + 1)
@@ -105,7 +105,7 @@ def test_cancel_while_pausing_and_retry_after_it(shared_service: RunningService,
     job = shared_service.wait_ended(job_id)
     assert (job["status"], job["attempt"], job["restarts"]) == ("completed", 2, 0)
     rows = shared_service.api.get(f"/jobs/{job_id}/metrics").json()
-    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_cancelled_queued_job_never_starts(shared_service: RunningService, dataset_id: str) -> None:

@@ -46,6 +46,7 @@ class Place:
     pace: dict[str, Any] = field(default_factory=lambda: dict(PACE))
     dataset_gate: str | None = None
     dataset_fails: bool = False
+    slow_seconds: float = 0.0  # of each answer to a job's heartbeat
 
     def submit(
         self, *, kind: str = "descent", priority: int = 0, max_restarts: int = 3, gpus: int = 0, **config: Any
@@ -87,7 +88,12 @@ class Place:
             data_dir=self.data_dir,
             dispatch=self.dispatch,
             job_env={"TEST_DATABASE_URL": self.url},
-            payload={"pace": self.pace, "dataset_gate": self.dataset_gate, "dataset_fails": self.dataset_fails},
+            payload={
+                "pace": self.pace,
+                "dataset_gate": self.dataset_gate,
+                "dataset_fails": self.dataset_fails,
+                "slow_seconds": self.slow_seconds,
+            },
             patience=patience,
             is_only_worker=is_only_worker,
         )

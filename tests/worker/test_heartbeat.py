@@ -2,25 +2,29 @@
 
 import ctypes
 from collections.abc import Iterator
+from threading import Event
 from typing import Any, cast
 
 import pytest
 
 from heimdall.domain.attempt import WorkerInfo
-from heimdall.domain.errors import DatasetLeaseLostError
+from heimdall.domain.errors import DatasetLeaseLostError, UnavailableError
 from heimdall.domain.job import Job, Requested
 from heimdall.domain.ports import AttemptStore
 from heimdall.wake import PollingSignal
 from heimdall.worker.heartbeat import Heartbeat, InterpreterWatchdog
 from heimdall.worker.stopping import StopFlag
 from tests.worker.place import Place, wait_until
+from tests.worker.slow import Slow
 
 
 class Bench:
-    def __init__(self, place: Place, job: Job) -> None:
+    """A heartbeat on `store`."""
+
+    def __init__(self, store: object, job: Job) -> None:
         self.stop = StopFlag()
         self.heartbeat = Heartbeat(
-            place.stores.attempts,
+            cast("AttemptStore", store),
             job.id,
             job.lease_token or "",
             stop=self.stop,
@@ -41,7 +45,7 @@ def job(place: Place) -> Job:
 
 @pytest.fixture
 def bench(place: Place, job: Job) -> Iterator[Bench]:
-    bench = Bench(place, job)
+    bench = Bench(place.stores.attempts, job)
     yield bench
     bench.heartbeat.close()
 
@@ -62,20 +66,75 @@ class Stumbling:
 
 def test_a_mistake_does_not_end_it(place: Place, job: Job) -> None:
     store = Stumbling(place.stores.attempts, num_mistakes=3)
-    stop = StopFlag()
-    heartbeat = Heartbeat(
-        cast("AttemptStore", store),
-        job.id,
-        job.lease_token or "",
-        stop=stop,
-        changes=PollingSignal(0.0),
-        beat_seconds=0.05,
-        look_seconds=0.02,
-    )
-    heartbeat.start()
+    bench = Bench(store, job)
     wait_until(lambda: place.stores.jobs.get(job.id).heartbeat >= 2)
+    bench.heartbeat.close()
+    assert (store.num_mistakes, bench.stop.is_set) == (0, False)
+
+
+class Away:
+    """A line that says nothing, or `error`, until it is mended."""
+
+    def __init__(self, store: AttemptStore, error: Exception | None = None) -> None:
+        self._store = store
+        self._error = error
+        self.num_calls = 0
+        self.is_mended = Event()
+
+    def __getattr__(self, name: str) -> Any:
+        self.num_calls += 1
+        if self._error is None:
+            self.is_mended.wait()
+        elif not self.is_mended.is_set():
+            raise self._error
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 3.0])
+def test_a_poll_learns_what_was_asked_before_it_however_slow_the_answer(place: Place, job: Job, seconds: float) -> None:
+    """Also while the answer to an earlier poll, which knows nothing of the request, is on its way."""
+    bench = Bench(Slow(place.stores.attempts, seconds), job)
+    heartbeat, stop = bench.heartbeat, bench.stop
+    wait_until(lambda: place.stores.jobs.get(job.id).heartbeat >= 2)
+    for _ in range(1 if seconds > 1 else 5):
+        place.stores.jobs.request(job.id, Requested.PAUSE)
+        assert heartbeat.poll()
+        assert stop.requested is Requested.PAUSE
+        place.stores.jobs.resume(job.id)
+        assert heartbeat.poll()
+        assert stop.requested is None
     heartbeat.close()
-    assert (store.num_mistakes, stop.is_set) == (0, False)
+
+
+def test_a_database_that_says_nothing_is_not_waited_for(place: Place, job: Job) -> None:
+    store = Away(place.stores.attempts)
+    bench = Bench(store, job)
+    heartbeat = bench.heartbeat
+    wait_until(lambda: store.num_calls > 0)
+    assert not heartbeat.poll()
+    assert not store.is_mended.is_set()
+    store.is_mended.set()
+    assert heartbeat.poll()
+    heartbeat.close()
+
+
+def test_a_database_that_refuses_is_polled_until_it_answers(place: Place, job: Job) -> None:
+    store = Away(place.stores.attempts, UnavailableError("away"))
+    bench = Bench(store, job)
+    heartbeat = bench.heartbeat
+    wait_until(lambda: store.num_calls > 1)
+    assert not heartbeat.poll()
+    place.stores.jobs.request(job.id, Requested.PAUSE)
+    store.is_mended.set()
+    wait_until(heartbeat.poll)
+    assert bench.stop.requested is Requested.PAUSE
+    heartbeat.close()
+
+
+def test_a_poll_after_the_lease_is_lost_learns_nothing_and_ends(place: Place, job: Job, bench: Bench) -> None:
+    place.stores.attempts.lose(job.id, job.lease_token or "", heartbeat=None, cause="test")
+    wait_until(lambda: bench.stop.is_lease_lost)
+    assert not bench.heartbeat.poll()
 
 
 def test_an_answer_that_comes_late_takes_no_cancel_back() -> None:

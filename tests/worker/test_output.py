@@ -5,10 +5,10 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heimdall.domain.log_lines import log_line
 from heimdall.worker.files import AttemptFiles
 from heimdall.worker.output import LineBudget, LineSplitter, OutputFollower, leftover_lines
 from heimdall.worker.points import thinned
-from heimdall.worker.writer import log_line
 
 
 class Clock:

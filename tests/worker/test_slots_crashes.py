@@ -120,6 +120,7 @@ def test_restarts_without_progress_come_to_an_end(place: Place, gate: Gate) -> N
         ("worker_lost", cause)
     ] * 2
     assert job.warnings == [f"Attempt 1 was lost ({cause}); it starts again."]
+    assert ("WARNING", job.warnings[0]) in place.log(job)
     assert cause in (job.error_message or "")
 
 

@@ -42,7 +42,7 @@ def test_a_paused_job_goes_on_as_if_nothing_had_been(place: Place, gate: Gate, p
             if epoch in pauses:
                 job = place.wait(job)
                 assert_paused(place, job, epoch)
-                wait_until(lambda: loop.num_free == 1, timeout=1.0)
+                wait_until(lambda: loop.num_free == 1)
                 place.stores.jobs.resume(job.id)
                 place.dispatch(job.id)
         job = place.wait(job)
@@ -51,6 +51,22 @@ def test_a_paused_job_goes_on_as_if_nothing_had_been(place: Place, gate: Gate, p
     assert job.pause_checkpoint_path is None
     assert not [key for key in place.artifacts.keys(job.id) if "pause" in key]
     assert final_state(place, job.id) == final_state(place, twin.id)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 3.0])
+def test_a_pause_late_in_an_epoch_is_done_at_its_end_also_with_a_slow_database(
+    place: Place, gate: Gate, seconds: float
+) -> None:
+    place.slow_seconds = seconds
+    with place.working():
+        job = place.submit(epochs=4, gate=gate.path)
+        gate.open(1)
+        gate.wait_for(2)
+        wait_until(lambda: place.stores.jobs.get(job.id).heartbeat >= 2)
+        place.stores.jobs.request(job.id, Requested.PAUSE)
+        gate.open(2, 3, 4)
+        job = place.wait(job, timeout=60)
+    assert_paused(place, job, 2)
 
 
 def assert_paused(place: Place, job: Job, epoch: int) -> None:

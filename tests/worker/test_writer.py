@@ -10,10 +10,11 @@ import pytest
 from heimdall.domain.attempt import Batch, EpochRow, WorkerInfo
 from heimdall.domain.errors import LeaseLostError, UnavailableError
 from heimdall.domain.job import Job
+from heimdall.domain.log_lines import log_line
 from heimdall.domain.ports import AttemptStore
 from heimdall.worker.spool import BATCH, Spool
 from heimdall.worker.stopping import StopFlag
-from heimdall.worker.writer import Part, Writer, log_line
+from heimdall.worker.writer import Part, Writer
 from tests.worker.place import Place, wait_until
 
 

@@ -22,7 +22,7 @@ from heimdall.domain.attempt import Artifact
 from heimdall.domain.errors import InvalidConfigError, InvalidInputError
 from heimdall.domain.ports import Stores
 from heimdall.sdk import EpochReport, StopTraining, TrainerSpec, TrainingContext
-from tests.worker import paired_spec
+from tests.worker import acts, paired_spec
 from tests.worker.file_mishaps import (
     damaged_best,
     pause_meanwhile,
@@ -361,6 +361,7 @@ SPECS: dict[str, TrainerSpec] = {
         total_epochs=lambda config: 0,
     ),
     "paired": paired_spec.SPEC,
+    "act": acts.SPEC,
 }
 
 

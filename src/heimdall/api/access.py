@@ -18,13 +18,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from heimdall.api.errors import problem
 from heimdall.api.limits import RateLimit, peer_key
+from heimdall.api.paths import PROBES, route_path
 from heimdall.domain.access import Role, Token
 from heimdall.domain.errors import UnavailableError
 from heimdall.jobs.tokens import KnownTokens
 
 COOKIE = "heimdall_session"
 SUBPROTOCOL = "bearer."
-OPEN_PATHS = frozenset({"/health", "/healthz", "/readyz", "/version", "/ui", "/api/v1/login"})  # login checks itself
+OPEN_PATHS = PROBES | {"/version", "/ui", "/api/v1/login"}  # login checks itself
 OPEN_FOLDER = "/ui/"
 OWN_PATHS = frozenset({"/api/v1/logout"})  # changes nothing but the caller's cookie
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -81,7 +82,7 @@ class Access:
         self._failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"} or is_open(scope["path"]):
+        if scope["type"] not in {"http", "websocket"} or is_open(route_path(scope)):
             await self._app(scope, receive, send)
             return
         send = _with_subprotocol(scope, send)
@@ -149,7 +150,7 @@ def is_open(path: str) -> bool:
 
 def needed_role(scope: Scope) -> Role:
     """Sockets and reading methods need the least role; whatever may change something needs more."""
-    is_reading = scope["type"] == "websocket" or scope["method"] in READING_METHODS or scope["path"] in OWN_PATHS
+    is_reading = scope["type"] == "websocket" or scope["method"] in READING_METHODS or route_path(scope) in OWN_PATHS
     return Role.VIEWER if is_reading else Role.OPERATOR
 
 

@@ -11,7 +11,8 @@ from heimdall.api import health, login
 from heimdall.api.access import Access, TokenBook
 from heimdall.api.errors import install_error_handlers
 from heimdall.api.forwarded import ForwardedHeaders
-from heimdall.api.guard import Guard
+from heimdall.api.guard import Guard, HostGuard
+from heimdall.api.head import HeadAsGet
 from heimdall.api.limits import RateLimit
 from heimdall.api.live import sockets
 from heimdall.api.live.hub import Hub
@@ -63,6 +64,7 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
 
 def _add_middleware(app: FastAPI, options: ApiOptions) -> None:
     """The last one added is the first to see a request."""
+    app.add_middleware(HeadAsGet, routes=app.routes)
     app.add_middleware(
         Access,
         book=app.state.token_book,
@@ -79,8 +81,9 @@ def _add_middleware(app: FastAPI, options: ApiOptions) -> None:
         )
     app.add_middleware(
         Guard,
-        allowed_hosts=options.allowed_hosts,
         allowed_origins=options.allowed_origins,
         max_body_bytes=options.max_body_bytes,
     )
+    app.add_middleware(HostGuard, allowed_hosts=options.allowed_hosts)
     app.add_middleware(ForwardedHeaders, trusted=options.trusted_proxies)
+    app.add_middleware(HostGuard, allowed_hosts=options.allowed_hosts)

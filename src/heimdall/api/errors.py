@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from heimdall.api.head import allowed_methods
 from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
 
 MEDIA_TYPE = "application/problem+json"
@@ -89,12 +90,14 @@ async def _validation_error(request: Request, error: RequestValidationError) -> 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "http_error")
-    detail = error.detail
+    detail, headers = error.detail, error.headers
     if error.status_code == HTTPStatus.NOT_FOUND:
         detail = f"There is nothing at {request.url.path}."
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        detail = f"{request.method} is not possible at {request.url.path}."
-    return problem(error.status_code, detail, code=code, instance=request.url.path, headers=error.headers)
+        methods = ", ".join(allowed_methods(request.app.routes, request.scope))
+        detail = f"{request.method} is not possible at {request.url.path}; {methods} are."
+        headers = {"Allow": methods}
+    return problem(error.status_code, detail, code=code, instance=request.url.path, headers=headers)
 
 
 async def _too_deep(request: Request, error: RecursionError) -> Response:

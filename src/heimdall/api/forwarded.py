@@ -64,4 +64,4 @@ def _is_address(text: str) -> bool:
 
 def _nearest(headers: Headers, name: str) -> str:
     """The entry the trusted peer itself added: the last one."""
-    return headers.get(name, "").rpartition(",")[2].strip()
+    return ",".join(headers.getlist(name)).rpartition(",")[2].strip()

@@ -9,45 +9,54 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from heimdall.api.errors import problem
+from heimdall.api.paths import is_probe
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 PAGE_SCHEMES = {"ws": "http", "wss": "https"}
 
 
-class Guard:
-    """Checks Host (a foreign name may be a rebound one), Origin (a foreign page must not reach a local server),
-    content type and declared length, before anything reads the body."""
+class HostGuard:
+    """Checks Host: a foreign name may be a rebound one, by which a page of anybody would share our origin.
 
-    def __init__(
-        self, app: ASGIApp, *, allowed_hosts: Iterable[str], allowed_origins: Iterable[str], max_body_bytes: int
-    ) -> None:
+    It stands in front of what takes over forwarded headers, which such a page can send too, and again behind it.
+    """
+
+    def __init__(self, app: ASGIApp, *, allowed_hosts: Iterable[str]) -> None:
         self._app = app
         self._hosts = LOOPBACK_HOSTS | {host.strip("[]").lower() for host in allowed_hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = None if scope["type"] not in {"http", "websocket"} or is_probe(scope) else self._refusal(scope)
+        await _pass_on(self._app, refusal, scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        host = _host(Headers(scope=scope))
+        if "*" in self._hosts or _address(f"//{host}")[0] in self._hosts:
+            return None
+        detail = (
+            f"This server does not answer for the host {host!r}; add the name, without port, to "
+            "HEIMDALL_ALLOWED_HOSTS, with commas between several."
+        )
+        return problem(421, detail, code="unknown_host", instance=scope["path"])
+
+
+class Guard:
+    """Checks Origin (a foreign page must not reach a local server), content type and declared length, before anything
+    reads the body."""
+
+    def __init__(self, app: ASGIApp, *, allowed_origins: Iterable[str], max_body_bytes: int) -> None:
+        self._app = app
         self._origins = frozenset(origin.rstrip("/").lower() for origin in allowed_origins)
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"}:
-            await self._app(scope, receive, send)
-            return
-        refusal = self._refusal(scope, Headers(scope=scope))
-        if refusal is None:
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http":
-            await refusal(scope, receive, send)
-        else:
-            await _deny(WebSocket(scope, receive, send), refusal)
+        refusal = self._refusal(scope, Headers(scope=scope)) if scope["type"] in {"http", "websocket"} else None
+        await _pass_on(self._app, refusal, scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         path = scope["path"]
-        host = ", ".join(headers.getlist("host"))  # more than one is as good as none
-        if not self._is_known_host(host):
-            detail = (
-                f"This server does not answer for the host {host!r}; add the name, without port, to "
-                "HEIMDALL_ALLOWED_HOSTS, with commas between several."
-            )
-            return problem(421, detail, code="unknown_host", instance=path)
+        host = _host(headers)
         for origin in headers.getlist("origin"):
             if not self._is_known_origin(origin, scope["scheme"], host):
                 detail = (
@@ -73,13 +82,14 @@ class Guard:
             return problem(415, detail, code="not_json", instance=path)
         return None
 
-    def _is_known_host(self, host: str) -> bool:
-        return "*" in self._hosts or _address(f"//{host}")[0] in self._hosts
-
     def _is_known_origin(self, origin: str, scheme: str, host: str) -> bool:
         page = _address(origin)
         own = _address(f"{PAGE_SCHEMES.get(scheme, scheme)}://{host}")
         return origin.rstrip("/").lower() in self._origins or (page == own and page[0] != "")
+
+
+def _host(headers: Headers) -> str:
+    return ", ".join(headers.getlist("host"))  # more than one is as good as none
 
 
 def _address(url: str) -> tuple[str, int | None, str]:
@@ -96,8 +106,12 @@ def _is_json(content_type: str) -> bool:
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
-async def _deny(websocket: WebSocket, refusal: Response) -> None:
-    if "websocket.http.response" in websocket.scope.get("extensions", {}):
-        await websocket.send_denial_response(refusal)
+async def _pass_on(app: ASGIApp, refusal: Response | None, scope: Scope, receive: Receive, send: Send) -> None:
+    if refusal is None:
+        await app(scope, receive, send)
+    elif scope["type"] == "http":
+        await refusal(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        await WebSocket(scope, receive, send).send_denial_response(refusal)
     else:
-        await websocket.close(1008)
+        await WebSocket(scope, receive, send).close(1008)

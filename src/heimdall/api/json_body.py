@@ -1,5 +1,6 @@
 """Reads JSON bodies strictly: no NaN, no infinity, nothing a database cannot keep."""
 
+import codecs
 import json
 import math
 from collections.abc import Callable, Coroutine
@@ -11,18 +12,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from typing_extensions import override
 
+from heimdall.api.query import check_query, query_parameters
+
 MAX_DEPTH = 64
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON text.
+    """The value of a JSON text, which may begin with a byte order mark.
 
     Raises:
         JSONDecodeError: not JSON by RFC 8259, or a number that is not finite, a text with a NUL or half a
             surrogate pair, more than `MAX_DEPTH` levels.
     """
     try:
-        text = body.decode()
+        text = body.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise JSONDecodeError("it is not UTF-8", "", error.start) from None
     try:
@@ -70,13 +73,15 @@ class JsonRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is read by `parse_json`."""
+    """A route whose body is read by `parse_json`, and which takes no query parameters but its own."""
 
     @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        parameters = query_parameters(self.dependant)
 
         async def handle_strictly(request: Request) -> Response:
+            check_query(request.query_params, parameters)
             return await handle(JsonRequest(request.scope, request.receive))
 
         return handle_strictly

@@ -47,7 +47,7 @@ class ApiOptions:
     version: str
     allowed_hosts: frozenset[str] = frozenset()
     allowed_origins: frozenset[str] = frozenset()
-    trusted_proxies: str = "127.0.0.1"
+    trusted_proxies: str = ""
     max_body_bytes: int = 1024 * 1024
     requests_per_minute: int = 0
     failed_logins_per_minute: int = 0

@@ -65,7 +65,7 @@ def _train(client: "HeimdallClient", *, samples: int, epochs: int) -> "Job":
     config = {**CONFIG, "dataset_id": dataset_id, "epochs": epochs}
     job = client.jobs.create(config, kind="localization", job_name="Demo", tags=["demo"])
     print(f"Training job {job['id']}", flush=True)
-    watch_job(client, job["id"], as_json=False, after=0)
+    watch_job(client, job["id"], after=0, has_own_service=True)
     return client.jobs.get(job["id"])
 
 
@@ -83,7 +83,7 @@ def _dataset(client: "HeimdallClient", samples: int) -> str:
         client.datasets.delete(found["id"])
     print(f"Generating the dataset {name}", flush=True)
     started = client.datasets.generate(name=name, num_samples=samples, fields=GENERATOR)
-    watch_job(client, started["job_id"], as_json=False, after=0)
+    watch_job(client, started["job_id"], after=0, has_own_service=True)
     if client.datasets.get(started["dataset_id"])["status"] != "ready":
         raise UnavailableError(f"The dataset was not made; `heimdall logs {started['job_id']}` tells why.")
     return started["dataset_id"]

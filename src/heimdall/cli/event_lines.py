@@ -1,12 +1,21 @@
 """What one event says in a line of text, and how long the rest will take."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from heimdall.cli.output import duration_text, text_of
+from heimdall.cli.output import clean_line, duration_text, text_of
 from heimdall.client.shapes import Job
 
-FIRST_METRICS = ("train_loss", "val_loss", "val_accuracy", "val_rmse")
+FIRST_METRICS = ("train_loss", "val_loss", "val_rmse", "val_accuracy")
+STATUS_AFTER = {  # what an event says of the job's status
+    "training:queued": "queued",
+    "training:resumed": "queued",
+    "training:recovered": "queued",
+    "training:started": "running",
+    "training:progress": "running",
+    "dataset:generation_progress": "running",
+}
 
 
 class Remaining:
@@ -26,39 +35,53 @@ class Remaining:
         return pace * (total_epochs - epoch)
 
 
-def metrics_text(metrics: dict[str, Any]) -> str:
-    return "  ".join(f"{name} {text_of(metrics[name])}" for name in FIRST_METRICS if metrics.get(name) is not None)
+def status_after(name: str, data: Mapping[str, Any], before: str) -> str:
+    """The job's status once an event has happened."""
+    if name == "training:completed":
+        return str(data["status"])
+    return STATUS_AFTER.get(name, before)
 
 
-def change_text(name: str, data: dict[str, Any]) -> str | None:
+def ordered_metrics(metrics: Mapping[str, Any], best_metric: str) -> Iterator[str]:
+    """The names of the metrics that have a value: losses, the one that decides which epoch is best, the others."""
+    names = dict.fromkeys(("train_loss", "val_loss", best_metric, *FIRST_METRICS, *metrics))
+    return (name for name in names if metrics.get(name) is not None)
+
+
+def metrics_text(metrics: Mapping[str, Any], best_metric: str) -> str:
+    names = ordered_metrics(metrics, best_metric)
+    return "  ".join(f"{clean_line(name)} {text_of(metrics[name])}" for name in names)
+
+
+def change_text(name: str, data: Mapping[str, Any]) -> str | None:
     """One line for a change that is no progress; None for what a watcher need not read."""
     match name:
-        case "training:started":
+        case "training:started" if data["train_samples"]:
             return f"training on {data['train_samples']} samples, validating on {data['val_samples']}"
         case "training:phase" if data["phase"] not in ("training", "validating", "saving"):
             return str(data["phase"]).replace("_", " ")
         case "training:requested":
-            return f"{data['requested']} requested" if data["requested"] else "request taken back"
+            return f"{data['requested']} requested" if data["requested"] else "request withdrawn"
         case "training:warning":
             return f"warning: {data['message']}"
         case "training:recovered":
-            return f"recovered ({data['reason']}), goes on with epoch {data['resume_epoch']}"
+            return f"recovered ({data['reason']}), continues with epoch {data['resume_epoch']}"
         case "training:completed" if data["status"] == "paused":
-            return "paused; `heimdall resume` lets it go on"
+            return "paused; `heimdall resume` continues it"
         case "training:resumed":
-            return f"resumed, goes on with epoch {data['resume_epoch']}"
+            return f"resumed, continues with epoch {data['resume_epoch']}"
         case _:
             return None
 
 
-def ending_of(job: Job) -> str:
-    """`completed (finished) after 1:02, best epoch 7, best_val_loss 0.123`."""
+def ending_of(job: Job, best_metric: str) -> str:
+    """`completed (finished) after 1:02, best val_loss 0.123 (epoch 7)`."""
     parts = [f"{job['status']} ({job['reason']})" if job["reason"] else job["status"]]
     if job["started_at"] and job["completed_at"]:
         took = datetime.fromisoformat(job["completed_at"]) - datetime.fromisoformat(job["started_at"])
         parts[0] += f" after {duration_text(took.total_seconds())}"
     if job["best_epoch"]:
-        parts.append(f"best epoch {job['best_epoch']}, best val_loss {text_of(job['best_val_loss'])}")
+        parts.append(f"best {best_metric} {text_of(job['best_val_loss'])} (epoch {job['best_epoch']})")
     if job["error_message"]:
         parts.append(job["error_message"])
     return ", ".join(parts)

@@ -1,6 +1,6 @@
 """Routes that read what a job left behind: metrics, series, logs, events, checkpoints, artifacts."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -74,12 +74,19 @@ class RecordRoutes:
         return self._transport.get(f"{ROOT}/{job_id}/events", after=after, limit=limit, types=names)
 
     def follow(
-        self, job_id: str, *, after: int = 0, types: Sequence[str] | None = None, patience_seconds: float = 60.0
+        self,
+        job_id: str,
+        *,
+        after: int = 0,
+        types: Sequence[str] | None = None,
+        patience_seconds: float = 60.0,
+        on_connection: Callable[[float | None], None] | None = None,
     ) -> Generator[Event]:
         """Events after number `after`, each once and in order, until the job has ended.
 
         Comes back by itself after a broken connection; gives up with ServerUnreachableError when nobody has
-        answered for `patience_seconds`. A paused job is waited for.
+        answered for `patience_seconds`. A paused job is waited for. `on_connection` is called with the seconds left
+        until then each time the server does not answer, and with None once it answers again.
         """
         return follow(
             self._transport,
@@ -87,6 +94,7 @@ class RecordRoutes:
             after=after,
             types=types,
             patience_seconds=patience_seconds,
+            on_connection=on_connection,
         )
 
     def checkpoints(self, job_id: str) -> list[CheckpointInfo]:

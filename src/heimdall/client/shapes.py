@@ -16,6 +16,9 @@ class JobSummary(TypedDict):
     progress_percent: float
     train_loss: float | None
     val_loss: float | None
+    best_epoch: int | None
+    best_val_loss: float | None
+    dataset_id: str | None
     created_at: str
 
 
@@ -35,13 +38,10 @@ class Job(JobSummary):
     val_accuracy: float | None
     learning_rate: float | None
     metrics: dict[str, float | None]
-    best_epoch: int | None
-    best_val_loss: float | None
     checkpoint_path: str | None
     pause_checkpoint_path: str | None
     error_message: str | None
     warnings: list[str]
-    dataset_id: str | None
     dataset_size: int | None
     train_samples: int | None
     val_samples: int | None
@@ -155,6 +155,7 @@ class TrainerInfo(TypedDict):
     title: str
     description: str
     config_schema: dict[str, Any]
+    best_metric: NotRequired[str | None]
 
 
 class DatasetInfo(TypedDict):

@@ -5,7 +5,7 @@ Guarantees stated here are tested by one contract suite per port, run against ev
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -22,9 +22,9 @@ from heimdall.domain.attempt import (
     WorkerInfo,
 )
 from heimdall.domain.dataset import Dataset, DatasetResult
-from heimdall.domain.events import Event
+from heimdall.domain.events import Event, EventName
 from heimdall.domain.job import Job, NewJob, Requested
-from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, Oldest, SeriesSummary, WorkerRow
+from heimdall.domain.records import ChangeMark, IdempotencyKey, JobFilter, JobPage, Oldest, SeriesSummary, WorkerRow
 
 
 class JobStore(Protocol):
@@ -215,8 +215,22 @@ class HistoryStore(Protocol):
         """Newest seq per job; a deleted job is missing."""
         ...
 
-    def changed_jobs(self, since: datetime) -> dict[str, int]:
-        """event_seq of all jobs not ended, or updated since `since`."""
+    def changed_jobs(self, mark: ChangeMark | None) -> tuple[dict[str, int], ChangeMark]:
+        """event_seq of the jobs with events since `mark` (perhaps of some more), of all without one; the next mark."""
+        ...
+
+    def recent_events(
+        self, names: Sequence[EventName], *, job_ids: Sequence[str] | None = None, limit: int
+    ) -> list[tuple[str, int]]:
+        """(job id, seq) of the newest events of these names, oldest first; a bounded search, in one statement."""
+        ...
+
+    def events_at(self, places: Sequence[tuple[str, int]]) -> list[Event]:
+        """The events at (job id, seq), in this order; those that are gone are left out."""
+        ...
+
+    def states(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """The jobs as they are now; a deleted one is missing."""
         ...
 
     def metrics(

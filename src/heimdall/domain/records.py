@@ -11,7 +11,7 @@ from heimdall.domain.job import JobSummary, Status
 class JobFilter:
     statuses: Sequence[Status] = ()
     kind: str | None = None
-    tag: str | None = None
+    tags: Sequence[str] = ()  # jobs that have all of them
     q: str | None = None  # part of job_name, notes or id
     sort: str = "-created_at"  # created_at, updated_at, job_name, status, val_loss, priority; `-` descends
     limit: int = 50
@@ -49,6 +49,14 @@ class WorkerRow:
     running: list[str]  # job ids
     seen_at: datetime
     counter: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMark:
+    """Up to where a reader knows the changes of all jobs; only the store reads what it means."""
+
+    number: int
+    job_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,8 @@ class TrainerSpec:
 
     `run` is `module:function`; only a job's process imports it and calls `function(context)`, where
     `context.config` is the validated config as a dict. `preload` are modules the fork server imports.
+    `best_metric` names the metric whose value is the report's `best_value`, for people who read of the best epoch;
+    None means `val_loss`, or `train_loss` where nothing is validated.
     """
 
     kind: str
@@ -23,5 +25,11 @@ class TrainerSpec:
     preload: tuple[str, ...] = ()
     needs_dataset: bool = False
     makes_dataset: bool = False
+    best_metric: str | None = None
     total_epochs: Callable[[Any], int] = lambda config: int(getattr(config, "epochs", 0))
     warnings: Callable[[Any], list[str]] = lambda config: []  # what to tell the user about a valid config
+
+    def __post_init__(self) -> None:
+        metric = self.best_metric
+        if metric is not None and (not isinstance(metric, str) or not metric.strip()):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"best_metric of {self.kind} must be the name of a metric or None, not {metric!r}.")

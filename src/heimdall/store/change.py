@@ -4,6 +4,7 @@ A change and the events that tell of it are one transaction, and the lock on the
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -12,15 +13,17 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, func, insert, sele
 from heimdall.domain.errors import ConflictError, JobNotFoundError
 from heimdall.domain.events import Event, EventName, NewEvent
 from heimdall.domain.job import Job
+from heimdall.store.changes import next_change
 from heimdall.store.engine import TOLD
 from heimdall.store.tables import job_events, training_jobs
 
 jobs = training_jobs.c
+JOB_FIELDS = tuple(field.name for field in fields(Job))
 EVENT_FIELDS = ("seq", "event", "job_id", "attempt", "timestamp", "data")
 
 
 def job_of(row: RowMapping) -> Job:
-    return Job(**row)
+    return Job(**{name: row[name] for name in JOB_FIELDS})
 
 
 def read_job(connection: Connection, job_id: str) -> Job:
@@ -70,6 +73,7 @@ def update_job(
         .where(*guard)
         .values(
             updated_at=now,
+            changed=next_change(connection),
             event_seq=jobs.event_seq + len(events),
             log_lines=jobs.log_lines + num_lines(events),
             **values,

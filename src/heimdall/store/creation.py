@@ -12,6 +12,7 @@ from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, NewJob, Status
 from heimdall.domain.records import IdempotencyKey
 from heimdall.store.change import append_events, job_of, read_job, warn
+from heimdall.store.changes import next_change
 from heimdall.store.datasets import find_dataset, insert_dataset, lock_dataset
 from heimdall.store.files import insert_if_new
 from heimdall.store.search import put_text
@@ -101,6 +102,7 @@ def _insert(connection: Connection, new: NewJob, actor: str | None, now: datetim
         "heartbeat": 0,
         "batch": 0,
         "log_lines": 0,
+        "changed": next_change(connection),
     }
     statement = insert(training_jobs).values(**values).returning(training_jobs)
     job = job_of(connection.execute(statement).mappings().one())

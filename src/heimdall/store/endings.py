@@ -11,6 +11,7 @@ from heimdall.domain.dataset import DatasetStatus
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Reason, Requested, Status
 from heimdall.domain.lifecycle import Action, back_off_seconds, next_status, status_after_loss
+from heimdall.domain.log_lines import add_lines, log_line
 from heimdall.store.change import change_job, warn
 from heimdall.store.datasets import end_generation
 from heimdall.store.files import newest_checkpoint, put_artifact, put_pause_checkpoint
@@ -54,8 +55,10 @@ def completed(
     return NewEvent(EventName.COMPLETED, data)
 
 
-def log_event(lines: Sequence[Mapping[str, Any]]) -> list[NewEvent]:
-    return [NewEvent(EventName.LOG, {"lines": [dict(line) for line in lines]})] if lines else []
+def log_events(lines: Sequence[Mapping[str, Any]]) -> list[NewEvent]:
+    events: list[NewEvent] = []
+    add_lines(events, lines)
+    return events
 
 
 def close_attempt(
@@ -88,7 +91,7 @@ def end_attempt(connection: Connection, job: Job, outcome: Outcome, now: datetim
         values["progress_percent"] = 100.0
     else:
         end_generation(connection, job.id, DatasetStatus(status.value))
-    events = [*log_event(outcome.log_lines), completed(job, status, reason, error=outcome.error_message)]
+    events = [*log_events(outcome.log_lines), completed(job, status, reason, error=outcome.error_message)]
     return close_attempt(
         connection,
         job,
@@ -116,7 +119,7 @@ def _pause(connection: Connection, job: Job, outcome: Outcome, now: datetime) ->
         job,
         status,
         values=values,
-        events=[*log_event(outcome.log_lines), event],
+        events=[*log_events(outcome.log_lines), event],
         cause=cause,
         message=outcome.error_message,
         now=now,
@@ -125,7 +128,7 @@ def _pause(connection: Connection, job: Job, outcome: Outcome, now: datetime) ->
 
 def _release(connection: Connection, job: Job, outcome: Outcome, now: datetime) -> Job:
     """The worker stops: the job goes back to the queue, unless a user's wish can be done by stopping."""
-    events = log_event(outcome.log_lines)
+    events = log_events(outcome.log_lines)
     ended = _ended_by_wish(connection, job, now)
     if ended is not None:
         status, values, event = ended
@@ -163,11 +166,12 @@ def lose_attempt(
     status = status_after_loss(
         job.requested, has_checkpoint=newest is not None, losses_in_row=losses, max_restarts=job.max_restarts
     )
-    events = log_event(lines)
+    events = log_events(lines)
     if status is Status.PENDING:
         going_on = f"it goes on with epoch {newest.epoch + 1}" if newest else "it starts again"
         line = f"Attempt {job.attempt} was lost ({cause}); {going_on}."
         warned, warnings = _with_pause_undone(job, [line])
+        add_lines(events, [log_line(line, "WARNING", now)])
         values |= warned
         values |= {
             "reason": Reason.WORKER_LOST,
@@ -178,6 +182,7 @@ def lose_attempt(
         events += [*warnings, _recovered(connection, job, "worker_lost", job.restarts + 1)]
     elif status is Status.FAILED:
         message = f"The worker was lost {losses} times in a row without a new checkpoint, last: {cause}."
+        add_lines(events, [log_line(message, "ERROR", now)])
         values |= {"reason": Reason.RESTARTS_EXHAUSTED, "completed_at": now, "error_message": message}
         events.append(completed(job, status, Reason.RESTARTS_EXHAUSTED, error=message))
         end_generation(connection, job.id, DatasetStatus.FAILED)
@@ -187,6 +192,7 @@ def lose_attempt(
         status, wished, event = ended
         line = f"Attempt {job.attempt} was lost ({cause}) before it could {job.requested}."
         values["warnings"], warnings = warn(job.warnings, [line])
+        add_lines(events, [log_line(line, "WARNING", now)])
         values |= wished
         events += [*warnings, event]
     return close_attempt(

@@ -92,15 +92,13 @@ class Database:
 
         Raises: UnavailableError.
         """
-        for _ in range(NUM_TRIES - 1):
-            try:
-                return self._commit(work)
-            except DBAPIError as error:
-                if not _was_rolled_back(error):
-                    raise _explained(error) from error
-            except PoolTimeoutError as error:
-                raise _explained(error) from error
         with _explaining():
+            for _ in range(NUM_TRIES - 1):
+                try:
+                    return self._commit(work)
+                except DBAPIError as error:
+                    if not _was_rolled_back(error):
+                        raise
             return self._commit(work)
 
     def _commit(self, work: Callable[[Connection], R]) -> R:
@@ -282,8 +280,8 @@ def _explained(error: DBAPIError | PoolTimeoutError) -> Exception:
     if isinstance(error, PoolTimeoutError):
         return UnavailableError("The database is busy: no connection was free in time; try again in a moment.")
     if isinstance(error.orig, sqlite3.Error):
-        code = error.orig.sqlite_errorcode & 0xFF
-        is_defect, trouble = code in SQLITE_DEFECTS, SQLITE_TROUBLES.get(code)
+        number: int = getattr(error.orig, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)  # Python's own errors have none
+        is_defect, trouble = (number & 0xFF) in SQLITE_DEFECTS, SQLITE_TROUBLES.get(number & 0xFF)
     else:
         trouble = POSTGRES_TROUBLES.get(getattr(error.orig, "sqlstate", None) or "")
         is_defect = not (trouble or isinstance(error, OperationalError) or error.connection_invalidated)

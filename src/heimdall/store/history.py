@@ -1,25 +1,26 @@
 """HistoryStore: what was recorded of a job."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, select
 
 from heimdall.domain.attempt import Artifact
 from heimdall.domain.errors import ArtifactNotFoundError
-from heimdall.domain.events import Event
-from heimdall.domain.job import Status
-from heimdall.domain.records import SeriesSummary
+from heimdall.domain.events import Event, EventName
+from heimdall.domain.job import Job
+from heimdall.domain.records import ChangeMark, SeriesSummary
 from heimdall.store.buckets import buckets_of, summaries_of
-from heimdall.store.change import jobs
+from heimdall.store.change import job_of, jobs
+from heimdall.store.changes import changes_since
 from heimdall.store.engine import Database, reads
 from heimdall.store.files import artifact_of, find_artifact
 from heimdall.store.logs import lines_of
 from heimdall.store.metrics import rows_of
-from heimdall.store.tables import artifacts, job_events
+from heimdall.store.recent import events_at, newest_events
+from heimdall.store.tables import artifacts, job_events, training_jobs
 
-ACTIVE = tuple(status for status in Status if not status.is_ended)
+IDS_AT_ONCE = 500
 
 
 class SqlHistoryStore:
@@ -43,9 +44,26 @@ class SqlHistoryStore:
         return {row.id: row.event_seq for row in connection.execute(statement)}
 
     @reads
-    def changed_jobs(self, connection: Connection, since: datetime) -> dict[str, int]:
-        statement = select(jobs.id, jobs.event_seq).where(or_(jobs.status.in_(ACTIVE), jobs.updated_at >= since))
-        return {row.id: row.event_seq for row in connection.execute(statement)}
+    def changed_jobs(self, connection: Connection, mark: ChangeMark | None) -> tuple[dict[str, int], ChangeMark]:
+        return changes_since(connection, mark)
+
+    @reads
+    def recent_events(
+        self, connection: Connection, names: Sequence[EventName], *, job_ids: Sequence[str] | None = None, limit: int
+    ) -> list[tuple[str, int]]:
+        return newest_events(connection, names, job_ids, limit)
+
+    @reads
+    def events_at(self, connection: Connection, places: Sequence[tuple[str, int]]) -> list[Event]:
+        return events_at(connection, places)
+
+    @reads
+    def states(self, connection: Connection, job_ids: Sequence[str]) -> dict[str, Job]:
+        found: dict[str, Job] = {}
+        for start in range(0, len(job_ids), IDS_AT_ONCE):
+            statement = select(training_jobs).where(jobs.id.in_(job_ids[start : start + IDS_AT_ONCE]))
+            found.update((row["id"], job_of(row)) for row in connection.execute(statement).mappings())
+        return found
 
     @reads
     def metrics(

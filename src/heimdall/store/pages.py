@@ -59,8 +59,8 @@ def _conditions(query: JobFilter, *, is_sqlite: bool) -> list[ColumnElement[bool
         conditions.append(status.in_(query.statuses))
     if query.kind is not None:
         conditions.append(jobs.kind == query.kind)
-    if query.tag is not None:
-        conditions.append(job_id.in_(select(job_tags.c.job_id).where(job_tags.c.tag == query.tag)))
+    for tag in query.tags:
+        conditions.append(job_id.in_(select(job_tags.c.job_id).where(job_tags.c.tag == tag)))
     if query.q:
         conditions.append(job_id.in_(holding(query.q)))
     return conditions

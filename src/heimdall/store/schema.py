@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from heimdall.domain.errors import DatabaseOutdatedError, DatabaseRefusedError, UnavailableError
 from heimdall.store.engine import parse_url, single_connection_engine, sqlite_file
 
-REVISION = "0004"
+REVISION = "0005"
 LOCK_NUMBER = 0x4845494D  # any number of our own; two starting processes meet at it
 
 Mode = Literal["upgrade", "create_only"]

@@ -39,7 +39,7 @@ metadata = MetaData(
 RowId = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by itself only in an INTEGER key
 STATUSES = ", ".join(f"'{status.value}'" for status in Status)
 
-# Column names are the field names of `domain.job.Job`.
+# Column names are the field names of `domain.job.Job`, except `changed`: it orders the changes of all jobs (`changes`).
 training_jobs = Table(
     "training_jobs",
     metadata,
@@ -99,6 +99,7 @@ training_jobs = Table(
     Column("batch", BigInteger, nullable=False),
     Column("event_seq", BigInteger, nullable=False),
     Column("log_lines", BigInteger, nullable=False),
+    Column("changed", BigInteger, nullable=False, server_default="0", index=True),
     CheckConstraint(f"status IN ({STATUSES})", name="status"),
 )
 # Each order of the list, with what its filters need: a page is found without touching the wide rows (`pages`).
@@ -159,6 +160,7 @@ Index(
     sqlite_where=job_events.c.first_line.is_not(None),
     postgresql_where=job_events.c.first_line.is_not(None),
 )
+Index(None, job_events.c.event, job_events.c.timestamp)
 
 # `from_epoch` is null until the attempt trains: what it takes over decides what is visible of earlier ones.
 attempts = Table(

@@ -28,6 +28,7 @@ from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.jobs.deletions import remove_keys
 from heimdall.sdk.context import EpochReport
+from heimdall.worker.chain import chain_of
 from heimdall.worker.writer import Part, Writer
 
 SUMMARY_METRICS = ("train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate")
@@ -252,13 +253,9 @@ def newest_intact(
     return None, damaged
 
 
-def is_disk_full(error: BaseException | None) -> bool:
+def is_disk_full(error: BaseException) -> bool:
     """Whether want of space is behind it: torch hides the system's error behind one of its own."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(seen, OSError) and seen.errno in {errno.ENOSPC, errno.EDQUOT} for seen in chain_of(error))
 
 
 def finite_metrics(values: Mapping[str, float | None]) -> tuple[dict[str, float | None], dict[str, str]]:

@@ -243,7 +243,7 @@ class WorkerContext:
         self._parts.checkpoints.save(report)
 
     def pause_point(self) -> None:
-        self._parts.heartbeat.look()
+        self._parts.heartbeat.poll()
         self.raise_if_stopped()
         if self._stop.requested is not Requested.PAUSE:
             return

@@ -1,7 +1,8 @@
-"""Says that the attempt lives and hears what is asked of it, on a thread of its own."""
+"""Says that the attempt lives and learns what is asked of it, on a thread of its own."""
 
 import faulthandler
 import logging
+import sys
 import tempfile
 import threading
 import time
@@ -14,9 +15,12 @@ from heimdall.worker.stopping import StopFlag
 
 logger = logging.getLogger(__name__)
 
+AWAY_SECONDS = 0.2  # a database that is away is not waited for any longer
+SLOWEST_SECONDS = 10.0
+
 
 class Heartbeat:
-    """Raises the counter every `beat_seconds`; looks for a request every `look_seconds` when something was written."""
+    """Raises the counter every `beat_seconds`; polls for a request every `look_seconds` when something was written."""
 
     def __init__(
         self,
@@ -38,10 +42,12 @@ class Heartbeat:
         self._beat_seconds = beat_seconds
         self._look_seconds = look_seconds
         self._watchdog = InterpreterWatchdog(on_held)
-        self._bell = threading.Event()
-        self._answered = threading.Condition()
-        self._num_looks = 0
-        self._is_asked = False
+        self._wake = threading.Event()
+        self._done = threading.Condition()
+        self._num_asked = 0  # polls asked for,
+        self._num_done = 0  # those tried since,
+        self._num_learned = 0  # and those of them that the database answered
+        self._poll_seconds = 0.0  # how long the newest answer took
         self._is_away = False
         self._is_closed = False
         self._next_beat = 0.0
@@ -51,37 +57,43 @@ class Heartbeat:
     def start(self) -> None:
         self._thread.start()
 
-    def look(self, timeout: float = 0.2) -> None:
-        """Learn what is requested now; gives up after `timeout` (the flag then holds what was known before)."""
-        if self._is_away:
-            return
-        with self._answered:
-            seen = self._num_looks
-            self._is_asked = True
-            self._bell.set()
-            self._answered.wait_for(lambda: self._num_looks > seen, timeout)
+    def poll(self, timeout: float = 2.0) -> bool:
+        """Learn what is requested now; False when the database did not say (the flag holds what was known before).
+
+        Only a poll that begins after the call counts. A database that has just answered slowly may be as slow again.
+        """
+        with self._done:
+            self._num_asked += 1
+            mine = self._num_asked
+            self._wake.set()
+            longest = max(timeout, min(3 * self._poll_seconds, SLOWEST_SECONDS))
+            self._done.wait_for(lambda: self._num_done >= mine, AWAY_SECONDS if self._is_away else longest)
+            return self._num_learned >= mine
 
     def close(self) -> None:
         self._is_closed = True
-        self._bell.set()
+        self._wake.set()
         self._thread.join()
 
     def _work(self) -> None:
         try:
             while not self._is_closed:
                 self._watchdog.expect_return(self._look_seconds)
-                self._bell.wait(self._look_seconds)
-                self._bell.clear()
+                self._wake.wait(self._look_seconds)
+                self._wake.clear()
                 self._watchdog.returned()
                 self._try_step()
         except LeaseLostError:
             self._stop.lose_lease()
         finally:
+            self._answer(sys.maxsize, is_learned=False)  # to every poll from now on
             self._watchdog.close()
 
     def _try_step(self) -> None:
+        with self._done:
+            asked = self._num_asked
         try:
-            self._step()
+            self._step(is_asked=asked > self._num_done)
         except LeaseLostError:
             raise
         except Exception as error:  # without a heartbeat the job would be taken from a worker that lives
@@ -89,20 +101,29 @@ class Heartbeat:
                 is_known = isinstance(error, UnavailableError)
                 logger.warning("The heartbeat fails and tries on: %s", error, exc_info=not is_known)
             self._is_away = True
+            self._answer(asked, is_learned=False)
+        else:
+            self._is_away = False
+            self._answer(asked, is_learned=True)
 
-    def _step(self) -> None:
-        now = time.monotonic()
-        is_asked, self._is_asked = self._is_asked, False
-        if now >= self._next_beat:
+    def _step(self, *, is_asked: bool) -> None:
+        begun = time.monotonic()
+        if begun >= self._next_beat:
             self._stop.see(self._attempts.heartbeat(self._job_id, self._token))
-            self._next_beat = now + self._beat_seconds
+            self._next_beat = begun + self._beat_seconds
             self._beat_also()
         elif is_asked or self._changes.poll():
             self._stop.see(self._attempts.requested(self._job_id, self._token))
-        self._is_away = False
-        with self._answered:
-            self._num_looks += 1
-            self._answered.notify_all()
+        else:
+            return
+        self._poll_seconds = time.monotonic() - begun
+
+    def _answer(self, asked: int, *, is_learned: bool) -> None:
+        with self._done:
+            self._num_done = asked
+            if is_learned:
+                self._num_learned = asked
+            self._done.notify_all()
 
     def _beat_also(self) -> None:
         also = self.also

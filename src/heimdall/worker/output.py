@@ -13,8 +13,9 @@ from typing import Any
 
 from typing_extensions import override
 
+from heimdall.domain.log_lines import lines_of, log_line
 from heimdall.worker.files import AttemptFiles
-from heimdall.worker.writer import Part, log_line
+from heimdall.worker.writer import Part
 
 LINE_BYTES = 8 * 1024
 LINES_A_SECOND = 1000
@@ -188,10 +189,6 @@ class LogHandler(logging.Handler):
         admitted = self._budget.admit(lines)
         if admitted:
             self._submit(Part(log_lines=admitted))
-
-
-def lines_of(text: str, level: str, moment: datetime | None = None) -> list[dict[str, Any]]:
-    return [log_line(line[:LINE_BYTES], level, moment) for line in text.splitlines() or [""]]
 
 
 def flush_streams() -> None:

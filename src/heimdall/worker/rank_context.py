@@ -2,9 +2,9 @@
 
 import os
 import signal
+import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -13,8 +13,15 @@ from setproctitle import setproctitle
 
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.registry import load_function
-from heimdall.sdk.stopping import StopTraining
-from heimdall.worker.failures import is_link_broken, message_of, reason_of, was_loader_killed
+from heimdall.worker.failures import (
+    is_link_broken,
+    is_stop,
+    is_success,
+    message_of,
+    reason_of,
+    traceback_of,
+    was_loader_killed,
+)
 from heimdall.worker.files import build_once
 from heimdall.worker.output import flush_streams
 from heimdall.worker.rank_link import RankLink, connect
@@ -33,8 +40,6 @@ def follow() -> NoReturn:
     try:
         load_function(orders.run)(RankContext(orders))
         link.note_end(rank)
-    except StopTraining:
-        link.note_end(rank)
     except BaseException as error:  # noqa: BLE001 - a trainer may raise anything; rank 0 hears of it
         code = _explain(error, rank, link)
     flush_streams()
@@ -43,12 +48,15 @@ def follow() -> NoReturn:
 
 def _explain(error: BaseException, rank: int, link: RankLink) -> int:
     """Tell rank 0 why this rank ends; its exit code."""
+    if is_stop(error) or is_success(error):
+        link.note_end(rank)
+        return 0
     if is_link_broken(error) and _has_left(link):
         return 0
     if was_loader_killed(error):
         flush_streams()
         os.kill(os.getpid(), signal.SIGKILL)
-    traceback.print_exception(error)
+    print(traceback_of(error), file=sys.stderr)  # noqa: T201 - the output is the log
     link.note_end(rank, reason=reason_of(error).value, message=message_of(error))
     return 1
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,20 +20,29 @@ from heimdall.domain.errors import (
 )
 from heimdall.domain.job import Job, Reason, Requested
 from heimdall.domain.lifecycle import Action
+from heimdall.domain.log_lines import lines_of
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.signals import ChangeSignal
 from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.spec import TrainerSpec
-from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.synthetic.spec import DEFAULT_CONFIG
 from heimdall.worker.checkpoints import Checkpoints
 from heimdall.worker.context import Parts, WorkerContext
 from heimdall.worker.datasets import JobDatasets
-from heimdall.worker.failures import DiskTooSmallError, is_link_broken, message_of, reason_of, was_loader_killed
+from heimdall.worker.failures import (
+    DiskTooSmallError,
+    is_link_broken,
+    is_stop,
+    is_success,
+    message_of,
+    reason_of,
+    traceback_of,
+    was_loader_killed,
+)
 from heimdall.worker.files import AttemptFiles
 from heimdall.worker.heartbeat import Heartbeat
-from heimdall.worker.output import LineBudget, LogHandler, OutputFollower, lines_of
+from heimdall.worker.output import LineBudget, LogHandler, OutputFollower
 from heimdall.worker.patience import patient, patient_artifacts
 from heimdall.worker.ranks import Death, Ranks, die_like, end_descendants
 from heimdall.worker.reporter import Reporter
@@ -241,20 +249,29 @@ class Attempt:
             self._check_disk()
             context = self._context = self._new_context(spec)
             if not (spec.makes_dataset and self._datasets.is_published()):
-                load_run(spec)(context)
-            context.drain()
-            return self._finished()
-        except StopTraining:
-            return self._outcome_when_stopped()
+                self._train(spec, context)
+            return self._finished(context)
         except LeaseLostError:
             self._stop.lose_lease()
             return self._outcome_when_stopped()
-        except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001 - a trainer may raise anything
-            if was_loader_killed(error):
-                self._die_with_loader()
-            if is_link_broken(error) and (other := self._ranks.wait_for_failure(LINK_PATIENCE_SECONDS)):
-                return self._fail(Reason(other["reason"]), other["message"])
-            return self._failed(error)
+        except BaseException as error:  # noqa: BLE001 - a trainer may raise anything
+            return self._outcome_of(error)
+
+    def _train(self, spec: TrainerSpec, context: WorkerContext) -> None:
+        try:
+            load_run(spec)(context)
+        except SystemExit as error:
+            if not is_success(error):
+                raise
+
+    def _outcome_of(self, error: BaseException) -> Outcome:
+        if is_stop(error):
+            return self._outcome_when_stopped()
+        if was_loader_killed(error):
+            self._die_with_loader()
+        if is_link_broken(error) and (other := self._ranks.wait_for_failure(LINK_PATIENCE_SECONDS)):
+            return self._fail(Reason(other["reason"]), other["message"])
+        return self._failed(error)
 
     def _die_with_loader(self) -> NoReturn:
         """A loader process killed from outside counts as the job's own: whoever watches it knows whether that was for
@@ -300,12 +317,13 @@ class Attempt:
                 f"{needed // 1_000_000} MB; free some space and retry the job."
             )
 
-    def _finished(self) -> Outcome:
-        self._heartbeat.look()
+    def _finished(self, context: WorkerContext) -> Outcome:
+        context.drain()
+        self._heartbeat.poll()
         self._reporter.read_output()
         self._writer.flush()
         self._save_log()
-        is_early = 0 < (self._context.epoch if self._context else 0) < self._job.total_epochs
+        is_early = 0 < context.epoch < self._job.total_epochs
         reason = Reason.EARLY_STOPPED if is_early else Reason.FINISHED
         return Outcome(action=Action.FINISH, reason=reason, seen=self._stop.requested)
 
@@ -347,8 +365,8 @@ class Attempt:
             logger.warning("The last epoch was not saved: %s", error)
 
     def _failed(self, error: BaseException) -> Outcome:
-        lines = "".join(traceback.format_exception(error)).rstrip()
-        return replace(self._fail(reason_of(error), message_of(error)), log_lines=lines_of(lines, "ERROR"))
+        lines = lines_of(traceback_of(error), "ERROR")
+        return replace(self._fail(reason_of(error), message_of(error)), log_lines=lines)
 
     def _fail(self, reason: Reason, message: str) -> Outcome:
         return Outcome(action=Action.FAIL, reason=reason, error_message=message, seen=self._stop.requested)

@@ -6,12 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from heimdall.domain.attempt import Artifact, Batch, Checkpoint, EpochRow, SeriesPoints
 from heimdall.domain.errors import LeaseLostError, UnavailableError
-from heimdall.domain.events import EventName, NewEvent, utc_text
+from heimdall.domain.events import EventName, NewEvent
+from heimdall.domain.log_lines import add_lines
+from heimdall.domain.plain import plain_json
 from heimdall.domain.ports import AttemptStore
 from heimdall.worker.points import LivePoints, Row, by_series
 from heimdall.worker.spool import Spool
@@ -204,9 +205,9 @@ class Writer:
         batch = Batch(number=0, points=draft.points)
         for part in draft.parts:
             if part.log_lines:
-                _add_lines(batch.events, part.log_lines)
-            batch.events.extend(part.events)
-            _merge_summary(batch.summary, part.summary)
+                add_lines(batch.events, part.log_lines)
+            batch.events.extend(NewEvent(event.name, plain_json(event.data)) for event in part.events)
+            _merge_summary(batch.summary, plain_json(part.summary))
             if part.epoch_row:
                 batch.epoch_rows.append(part.epoch_row)
             batch.artifacts.update(part.artifacts)
@@ -272,18 +273,6 @@ class Writer:
 def _is_empty(batch: Batch) -> bool:
     contents = (batch.events, batch.summary, batch.epoch_rows, batch.checkpoint, batch.points, batch.artifacts)
     return not any(contents)
-
-
-def log_line(message: str, level: str = "INFO", moment: datetime | None = None) -> dict[str, Any]:
-    return {"time": utc_text(moment or datetime.now(UTC)), "level": level, "message": message}
-
-
-def _add_lines(events: list[NewEvent], lines: list[dict[str, Any]]) -> None:
-    """Neighbouring lines share one event."""
-    if events and events[-1].name is EventName.LOG:
-        events[-1].data["lines"].extend(lines)
-    else:
-        events.append(NewEvent(EventName.LOG, {"lines": list(lines)}))
 
 
 def _merge_summary(into: dict[str, Any], new: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -217,3 +218,12 @@ def test_a_job_whose_worker_vanished_anywhere_is_taken_over_at_once(
         operator.execute("SELECT 1")
         vanishing.close()
     living.close()
+
+
+def test_a_defect_is_raised_as_it_is_and_never_from_itself(sqlite_url: str) -> None:
+    with closing(open_database(sqlite_url)) as database:
+        for method in (database.write, database.read):
+            with pytest.raises(DBAPIError) as caught:
+                method(lambda connection: connection.exec_driver_sql("SELECT ?", (object(),)))  # Python's own refusal
+            assert not hasattr(caught.value.orig, "sqlite_errorcode")
+            assert caught.value.__cause__ is not caught.value

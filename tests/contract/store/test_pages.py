@@ -23,7 +23,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     "status": {"statuses": [Status.PENDING]},
     "statuses": {"statuses": [Status.PENDING, Status.PAUSED]},
     "kind": {"kind": "localization"},
-    "tag": {"tag": "common"},
+    "tag": {"tags": ["common"]},
     "q": {"q": "JOB"},
 }
 

@@ -99,7 +99,7 @@ def test_every_kept_database_comes_up_to_date_with_all_its_rows(kept: Path) -> N
     assert counts(kept) == before
     database = open_database(f"sqlite:///{kept}")
     stores = open_stores(database)
-    (job,) = stores.jobs.page(JobFilter(tag="kept")).jobs
+    (job,) = stores.jobs.page(JobFilter(tags=["kept"])).jobs
     assert stores.jobs.page(JobFilter(q="A JOB")).total == before["training_jobs"]
     assert [event.seq for event in stores.history.events(job.id)] == list(range(1, job.event_seq + 1))
     assert stores.history.metrics(job.id)[1] == 1

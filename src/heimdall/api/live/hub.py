@@ -1,6 +1,6 @@
 """One follower of the event log for the whole process: reads each new event once and hands it to all readers.
 
-The change signal only says when to look; what is new is found by comparing each followed job's newest number
+The change signal only says when to poll; what is new is found by comparing each followed job's newest number
 with the number read last, so that neither commit order nor a lost signal can make a hole.
 """
 
@@ -16,7 +16,7 @@ import anyio.to_thread
 from heimdall.api.live.everything import Everything
 from heimdall.api.live.feed import Feed
 from heimdall.api.live.frames import Frame, deleted_frame, event_frame
-from heimdall.domain.errors import JobNotFoundError, UnavailableError
+from heimdall.domain.errors import UnavailableError
 from heimdall.domain.job import Job
 from heimdall.domain.ports import HistoryStore
 from heimdall.domain.signals import ChangeSignal
@@ -141,16 +141,21 @@ class Hub:
 
     async def refresh_status(self, feed: Feed) -> None:
         """Read the job again for its status message."""
-        try:
-            job = await self.read(self.jobs.get, feed.job_id)
-        except JobNotFoundError:
-            self._delete(feed.job_id)
-        else:
-            feed.set_status(job, time.monotonic())
+        await self._refresh([feed])
 
     def forget(self, job_id: str) -> None:
         """Tell at once that this process has deleted the job. Call it from the loop's own thread."""
         self._delete(job_id)
+
+    async def _refresh(self, feeds: Sequence[Feed]) -> None:
+        """New status messages for all of these, from one query."""
+        states = await self.read(self.history.states, [feed.job_id for feed in feeds])
+        for feed in feeds:
+            job = states.get(feed.job_id)
+            if job is None:
+                self._delete(feed.job_id)
+            else:
+                feed.set_status(job, time.monotonic())
 
     async def _heard(self, feed: Feed, idle_seconds: float | None) -> bool:
         if self.is_stopping:
@@ -197,9 +202,11 @@ class Hub:
         if self._signal.poll() or now - self._looked_at >= LOOK_SECONDS:
             await self._look()
             self._looked_at = now
-        for feed in [feed for feed in self._feeds.values() if feed.is_status_due(now)]:
-            await self.refresh_status(feed)
-            feed.bell.ring()
+        due = [feed for feed in self._feeds.values() if feed.is_status_due(now)]
+        if due:
+            await self._refresh(due)
+            for feed in due:
+                feed.bell.ring()
 
     async def _look(self) -> None:
         read_to = {job_id: feed.window.newest for job_id, feed in self._feeds.items() if not feed.is_deleted}
@@ -207,9 +214,10 @@ class Hub:
         newest = await self.read(self.history.event_seqs, list(read_to)) if read_to else {}
         gone = set(read_to) - set(newest)
         if everything is not None:
-            changed, vanished = await self.read(everything.look, self.history)
+            changed, is_full = await self.read(everything.poll, self.history)
+            if is_full:
+                gone |= everything.missing(changed)
             newest.update(changed)
-            gone |= vanished
         for job_id, seq in newest.items():
             await self._catch_up(job_id, seq)
         for job_id in gone:
@@ -219,12 +227,13 @@ class Hub:
         """Read what the feed or `everything` has not seen of this job."""
         while True:
             feed = self._feeds.get(job_id)
-            seen = [feed.window.newest] if feed else []
-            if self.everything is not None:
-                seen.append(self.everything.seen(job_id))
-            if not seen or min(seen) >= newest:
+            told = [feed.window.newest] if feed else []
+            seen = self.everything.seen(job_id) if self.everything is not None else None
+            if seen is not None:
+                told.append(seen)
+            if not told or min(told) >= newest:
                 return
-            frames = await self.read(self._page, job_id, min(seen))
+            frames = await self.read(self._page, job_id, min(told))
             if not frames:
                 return
             self._hand_out(job_id, frames)

@@ -32,6 +32,11 @@ class Selection:
         is_named = frame.name not in self.left_out if self.names is None else frame.name in self.names
         return is_named and (frame.name != EventName.PROGRESS or self._has_progress(frame.data))
 
+    def stored_names(self) -> list[EventName]:
+        """Events of the log that may pass."""
+        wanted = KNOWN - self.left_out if self.names is None else self.names
+        return [name for name in EventName if name in wanted and name is not EventName.DELETED]
+
     def _has_progress(self, data: Mapping[str, Any]) -> bool:
         """Every Nth epoch, the first, the last, and each new best model."""
         epoch = data.get("epoch", 1)

@@ -1,24 +1,23 @@
 """What a client of `/ws` may ask for, and the past it is shown then."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from heapq import nlargest
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from heimdall.api.live.frames import Frame, event_frame
 from heimdall.api.live.hub import Hub
 from heimdall.api.live.selection import HEAVY, MAX_NUMBER, Selection, event_names
 from heimdall.domain.events import Event
 from heimdall.domain.ports import HistoryStore
-from heimdall.domain.records import JobFilter
-from heimdall.jobs.service import JobService
 
-PAGE = 500
+PAGE = 100
 MAX_RECENT = 1_000
+MAX_THINNED = 5_000  # events that are read to find every Nth epoch among them
 DEFAULT_SELECTION = Selection(left_out=HEAVY)
 
-JobText = Annotated[str, Field(max_length=36)]
+JobText = Annotated[str, Field(max_length=36), AfterValidator(str.lower)]
 Seq = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 
 
@@ -56,51 +55,47 @@ class Past:
 async def replay(hub: Hub, wish: Subscribe, past: Past) -> AsyncIterator[list[Frame]]:
     """The past asked for, marked as such, noting it in `past`."""
     seen = past.up_to
-    for job_id, after in wish.after.items():
-        seen[job_id] = after
-        while frames := await hub.read(_page, hub.history, job_id, seen[job_id]):
+    seen.update(wish.after)
+    newest = await hub.read(hub.history.event_seqs, list(wish.after)) if wish.after else {}
+    for job_id in wish.after:
+        while seen[job_id] < newest.get(job_id, 0) and (
+            frames := await hub.read(_page, hub.history, job_id, seen[job_id])
+        ):
             seen[job_id] = frames[-1].seq
             yield frames
     if wish.recent:
-        events = await hub.read(recent_events, hub.jobs, hub.history, wish.recent, wish.selection())
-        frames = [event_frame(event, replayed=True) for event in events if event.job_id not in wish.after]
-        past.single = {(frame.job_id, frame.seq) for frame in frames}
-        yield frames
+        async for frames in _recent(hub, wish, past):
+            yield frames
+
+
+async def _recent(hub: Hub, wish: Subscribe, past: Past) -> AsyncIterator[list[Frame]]:
+    """The newest events that the subscription lets through, a few at a time: together they may be large."""
+    selection = wish.selection()
+    job_ids = None if selection.jobs is None else sorted(selection.jobs)
+    limit = min(wish.recent * wish.progress_every, MAX_THINNED)
+    places = await hub.read(partial(hub.history.recent_events, selection.stored_names(), job_ids=job_ids, limit=limit))
+    past.single = set()
+    chosen = places if wish.progress_every == 1 else await hub.read(_thinned, hub.history, places, selection)
+    chosen = [place for place in chosen if place[0] not in wish.after][-wish.recent :]
+    for start in range(0, len(chosen), PAGE):
+        events = await hub.read(hub.history.events_at, chosen[start : start + PAGE])
+        past.single.update((event.job_id, event.seq) for event in events)
+        yield [_replayed(event) for event in events]
+
+
+def _thinned(history: HistoryStore, places: list[tuple[str, int]], selection: Selection) -> list[tuple[str, int]]:
+    """Blocks."""
+    pages = (places[start : start + PAGE] for start in range(0, len(places), PAGE))
+    frames = (event_frame(event) for page in pages for event in history.events_at(page))
+    return [(frame.job_id, frame.seq) for frame in frames if selection.has(frame)]
 
 
 def _page(history: HistoryStore, job_id: str, after: int) -> list[Frame]:
-    return [event_frame(event, replayed=True) for event in history.events(job_id, after=after, limit=PAGE)]
+    return [_replayed(event) for event in history.events(job_id, after=after, limit=PAGE)]
 
 
-def recent_events(jobs: JobService, history: HistoryStore, limit: int, selection: Selection) -> list[Event]:
-    """The newest `limit` events of all jobs, oldest first. Blocks.
-
-    A job's events are never newer than its `updated_at`, so the search ends at the first job that was updated
-    before the oldest event found so far.
-    """
-    found: list[Event] = []
-    offset = 0
-    while page := jobs.page(JobFilter(sort="-updated_at", limit=50, offset=offset)).jobs:
-        offset += len(page)
-        for job in page:
-            if len(found) == limit and job.updated_at < found[-1].timestamp:
-                return found[::-1]
-            newest = _newest_events(history, job.id, job.event_seq, limit, selection)
-            found = nlargest(limit, [*found, *newest], key=lambda event: (event.timestamp, event.job_id, event.seq))
-    return found[::-1]
-
-
-def _newest_events(history: HistoryStore, job_id: str, seq: int, limit: int, selection: Selection) -> Iterator[Event]:
-    """Newest first, at most `limit` of them."""
-    num_found = 0
-    while seq > 0 and num_found < limit:
-        start = max(0, seq - PAGE)
-        page = history.events(job_id, after=start, limit=seq - start)
-        for event in reversed(page):
-            if num_found < limit and selection.has(event_frame(event)):
-                num_found += 1
-                yield event
-        seq = start
+def _replayed(event: Event) -> Frame:
+    return event_frame(event, replayed=True)
 
 
 def subscribed(wish: Subscribe) -> Mapping[str, object]:

@@ -173,6 +173,7 @@ class TrainerBody(BaseModel):
     title: str
     description: str
     config_schema: dict[str, Any]
+    best_metric: str | None
 
 
 class WorkerBody(BaseModel):

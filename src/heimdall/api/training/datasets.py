@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query
+from fastapi import APIRouter, Body, Query, Request
 
 from heimdall.api.access import Actor
 from heimdall.api.json_body import StrictRoute
@@ -24,7 +24,11 @@ CONFIG_BODY = {
 
 @router.post("/generate", status_code=202, responses=problems(409), openapi_extra=CONFIG_BODY)
 def generate_dataset(
-    body: Annotated[dict[str, Any], Body()], services: Services, actor: Actor, idempotency: IdempotencyHeader = None
+    request: Request,
+    body: Annotated[dict[str, Any], Body()],
+    services: Services,
+    actor: Actor,
+    idempotency: IdempotencyHeader = None,
 ) -> GenerationStarted:
     """Start a job that makes a dataset."""
     job, dataset = services.datasets.generate(body, actor=actor, idempotency=idempotency_key(idempotency, body))
@@ -33,7 +37,7 @@ def generate_dataset(
         dataset_id=dataset.id,
         status=job.status,
         created_at=job.created_at,
-        status_url=f"/api/v1/training/jobs/{job.id}",
+        status_url=f"{request.scope.get('root_path', '')}/api/v1/training/jobs/{job.id}",
     )
 
 

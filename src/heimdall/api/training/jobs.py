@@ -44,7 +44,9 @@ def list_jobs(
     *,
     status: Annotated[list[StatusName], Query(default_factory=list, description="May repeat.")],
     kind: str | None = None,
-    tag: str | None = None,
+    tag: Annotated[
+        list[str], Query(default_factory=list, max_length=50, description="May repeat: jobs that have all of them.")
+    ],
     q: Annotated[str | None, Query(max_length=1_000, description="Part of name, notes or id.")] = None,
     sort: SortName = "-created_at",
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
@@ -55,7 +57,7 @@ def list_jobs(
         JobFilter(
             statuses=[Status(name) for name in status],
             kind=kind,
-            tag=tag,
+            tags=tag,
             q=q,
             sort=sort,
             limit=limit,

@@ -2,10 +2,11 @@
 
 from fastapi import APIRouter
 
+from heimdall.api.json_body import StrictRoute
 from heimdall.api.services import Services
 from heimdall.api.training.answers import TrainerBody, WorkerBody
 
-router = APIRouter(tags=["trainers"])
+router = APIRouter(tags=["trainers"], route_class=StrictRoute)
 
 
 @router.get("/trainers")
@@ -16,6 +17,7 @@ def list_trainers(services: Services) -> list[TrainerBody]:
             title=spec.title,
             description=spec.description,
             config_schema=spec.config_model.model_json_schema(),
+            best_metric=spec.best_metric,
         )
         for spec in services.specs().values()
     ]

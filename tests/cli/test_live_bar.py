@@ -1,0 +1,102 @@
+"""What stands on the terminal while a job is watched, at several widths, beside a real service."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.screen import AtTerminal, Screen
+from tests.e2e.service import HEIMDALL, RunningService
+
+SLOW = {"num_workers": 0, "epochs": 1000, "early_stop_patience": 0}  # does not end within a test
+BAR = re.compile(r"training [━╸╺]+ +(\d+)/(\d+)")
+EPOCH = re.compile(r"epoch +(\d+)/(\d+)  (best|    )  train_loss ")
+CTRL_C = "\x03"
+
+
+def bars(screen: Screen) -> list[str]:
+    return [line for line in screen.lines if "━" in line or "╺" in line]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 110])
+def test_bar_count_and_time_left_fit_and_no_line_wraps(service: RunningService, dataset_id: str, columns: int) -> None:
+    job_id = service.submit({**SLOW, "dataset_id": dataset_id}, priority=9)
+    with AtTerminal([HEIMDALL, "watch", job_id, "--url", service.url], columns) as terminal:
+        screen = terminal.read_until(lambda screen: "left" in screen.text and "epoch    3/1000" in screen.text)
+        (bar,) = bars(screen)
+        assert BAR.search(bar), bar
+        assert re.search(r"\d+/1000 +(\d+:)?\d+:\d\d left", bar), bar
+        epochs = [line for line in screen.lines if line.startswith("epoch")]
+        assert [EPOCH.match(line) is not None for line in epochs] == [True] * len(epochs), epochs
+        assert len(set(epochs)) == len(epochs)
+        assert len({line.index("val_loss") for line in epochs}) == 1
+        assert any("best" in line for line in epochs)
+        others = [line for line in screen.lines if line and line not in (*epochs, bar)]
+        assert all(re.match(r"training on|starting|preparing|queued", line) for line in others), others
+        service.act(job_id, "cancel")
+        assert terminal.read_to_end() == 1
+        assert not bars(terminal.screen)  # it is taken away
+        assert "cancelled (cancelled_by_user) after " in terminal.screen.text
+
+
+def test_a_paused_job_is_shown_as_paused(service: RunningService, dataset_id: str) -> None:
+    job_id = service.submit({**SLOW, "dataset_id": dataset_id}, priority=9)
+    with AtTerminal([HEIMDALL, "watch", job_id, "--url", service.url], 80) as terminal:
+        terminal.read_until(lambda screen: " left" in screen.text)
+        service.act(job_id, "pause")
+        screen = terminal.read_until(lambda screen: any(line.strip().startswith("paused ━") for line in bars(screen)))
+        (bar,) = bars(screen)
+        assert "left" not in bar
+        assert "training" not in bar
+        terminal.type(CTRL_C)
+        assert terminal.read_to_end() == 130
+        assert f"The job stays paused; `heimdall watch {job_id[:8]}`" in terminal.screen.text
+    service.act(job_id, "cancel")
+
+
+def test_ctrl_c_says_what_becomes_of_the_job(service: RunningService, dataset_id: str) -> None:
+    job_id = service.submit({**SLOW, "dataset_id": dataset_id}, priority=9, job_name="left-alone")
+    with AtTerminal([HEIMDALL, "watch", job_id, "--url", service.url], 110) as terminal:
+        terminal.read_until(lambda screen: EPOCH.search(screen.text) is not None)
+        terminal.type(CTRL_C)
+        assert terminal.read_to_end() == 130
+        assert not bars(terminal.screen)
+        assert (
+            "The job keeps running; `heimdall watch left-alone` shows it, `heimdall cancel left-alone` stops it."
+            in terminal.screen.text
+        )
+        assert "Traceback" not in terminal.screen.text
+    assert service.job(job_id)["status"] == "running"
+    service.act(job_id, "cancel")
+
+
+def test_a_lost_connection_is_said_until_it_is_back(tmp_path: Path) -> None:
+    service = RunningService(tmp_path / "data").start()
+    try:
+        config: dict[str, Any] = {**SLOW, "dataset_id": service.generate("small", 200)}
+        job_id = service.submit({**config, "model_architecture": "triangulation"})
+        with AtTerminal([HEIMDALL, "watch", job_id, "--url", service.url], 60) as terminal:
+            terminal.read_until(lambda screen: EPOCH.search(screen.text) is not None)
+            service.kill()
+            screen = terminal.read_until(lambda screen: "connection lost" in screen.text)
+            assert re.search(r"^connection lost, trying again \(giving up in \d:\d\d\)$", screen.text, re.MULTILINE)
+            assert not bars(screen)
+            service.start(warm=False)
+            terminal.read_until(lambda screen: bool(bars(screen)))
+            assert "connection lost" not in terminal.screen.text
+    finally:
+        assert service.close() == 0
+
+
+def test_a_queued_job_without_epochs_shows_no_count(service: RunningService, dataset_id: str) -> None:
+    running = service.submit({**SLOW, "dataset_id": dataset_id}, priority=9)
+    body = {"name": "waits", "num_samples": 100_000}
+    job_id = service.api.post("/synthetic/generate", json=body).json()["job_id"]
+    with AtTerminal([HEIMDALL, "watch", job_id, "--url", service.url], 60) as terminal:
+        screen = terminal.read_until(lambda screen: bool(bars(screen)))
+        assert bars(screen)[0].strip().startswith("queued ")
+        assert "None" not in screen.text
+        assert "/" not in bars(screen)[0]
+    for one in (job_id, running):
+        service.act(one, "cancel")

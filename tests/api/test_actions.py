@@ -101,6 +101,22 @@ def test_retry_starts_a_failed_job_again(api: Api, run: Run) -> None:
     assert (job["error_message"], job["completed_at"], job["reason"]) == (None, None, None)
 
 
+def test_a_retry_names_the_epoch_after_the_newest_whole_checkpoint(
+    api: Api, installation: Installation, run: Run
+) -> None:
+    run.finish_epoch()
+    run.finish_epoch()
+    run.fail("out of ideas")
+    newest, _ = installation.stores.attempts.checkpoints(run.job.id)
+    (installation.folder / "artifacts" / newest.file.key).write_bytes(b"cut")
+    assert api.post(f"/jobs/{run.job.id}/retry").json()["resume_epoch"] == newest.epoch
+    job = api.get(f"/jobs/{run.job.id}").json()["job"]
+    assert job["current_epoch"] == newest.epoch - 1
+    events = api.get(f"/jobs/{run.job.id}/events").json()["events"]
+    (resumed,) = [event["data"] for event in events if event["event"] == "training:resumed"]
+    assert resumed["resume_epoch"] == newest.epoch
+
+
 def test_a_clone_warns_of_no_field_that_nobody_gave(api: Api) -> None:
     config = {"model_architecture": "triangulation", "warmup_epochs": 0}
     clone = api.post(f"/jobs/{api.submit(config=config)}/clone").json()

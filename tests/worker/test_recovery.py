@@ -1,5 +1,7 @@
 """Recovery judges by watching on its own clock; nothing else makes a job lost."""
 
+from collections.abc import Callable
+
 import pytest
 
 from heimdall.domain.attempt import WorkerInfo
@@ -15,10 +17,10 @@ WORKER = WorkerInfo(name="w", host="h", slots=1)
 class Watch:
     """A recovery whose clock the test moves."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, dispatch: Callable[[str], Job] | None = None) -> None:
         self.place = place
         self.clock = Clock()
-        self.recovery = Recovery(place.stores, place.dispatch, clock=self.clock)
+        self.recovery = Recovery(place.stores, dispatch or place.dispatch, clock=self.clock)
 
     def look_for(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -95,3 +97,46 @@ def test_pending_jobs_go_out(place: Place, watch: Watch) -> None:
     assert status(place, job) is Status.PENDING
     watch.look_for(1)
     assert status(place, job) is Status.QUEUED
+
+
+def test_a_pending_job_deleted_meanwhile_keeps_nothing_else_waiting(place: Place) -> None:
+    silent = running_job(place)
+    first, second = pending_job(place), pending_job(place)
+
+    def dispatch(job_id: str) -> Job:
+        if job_id == first.id:
+            place.stores.jobs.delete(job_id)
+        return place.dispatch(job_id)
+
+    watch = Watch(place, dispatch)
+    watch.look_for(1)
+    assert status(place, second) is Status.QUEUED
+    watch.look_for(16)
+    assert status(place, silent) is Status.QUEUED
+
+
+def test_a_job_that_cannot_be_helped_keeps_nothing_else_waiting(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    bad, silent = running_job(place), running_job(place)
+    stuck, pending = pending_job(place), pending_job(place)
+
+    def dispatch(job_id: str) -> Job:
+        if job_id == stuck.id:
+            raise ValueError("a mistake")
+        return place.dispatch(job_id)
+
+    with place.database.writer.begin() as connection:
+        connection.exec_driver_sql("UPDATE training_jobs SET warnings = '{' WHERE id = ?", (bad.id,))
+    watch = Watch(place, dispatch)
+    watch.look_for(20)
+    assert status(place, pending) is Status.QUEUED
+    assert status(place, silent) is Status.QUEUED
+    passed_over = [record.getMessage() for record in caplog.records if "passes over" in record.getMessage()]
+    assert sorted(passed_over) == sorted(
+        f"Recovery cannot help job {job.id} and passes over it" for job in (bad, stuck)
+    )
+
+
+def pending_job(place: Place) -> Job:
+    job = place.submit()
+    place.stores.jobs.recall(job.id, job.celery_task_id or "")
+    return job

@@ -1,11 +1,12 @@
 """Cancel and pause of running jobs."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
 from heimdall.domain.job import Job, Reason, Requested, Status
-from tests.worker.place import Gate, Place, wait_until
+from tests.worker.place import FAST, Gate, Place, wait_until
 from tests.worker.test_slots_crashes import final_state
 
 
@@ -26,8 +27,18 @@ def test_a_job_deaf_to_its_cancel_is_killed_and_cancelled(place: Place) -> None:
         wait_until(lambda: place.stores.jobs.get(job.id).current_epoch == 1)
         place.stores.jobs.cancel(job.id)
         job = place.wait(job)
-        wait_until(lambda: loop.num_free == 1, timeout=1.0)
+        wait_until(lambda: loop.num_free == 1)
     assert (job.status, job.reason) == (Status.CANCELLED, Reason.CANCELLED_BY_USER)
+
+
+def test_a_job_deaf_to_its_cancel_gets_sigterm_first(place: Place) -> None:
+    with place.working(patience=replace(FAST, terminate_seconds=60.0)):
+        job = place.submit(mishap="obey_sigterm")
+        wait_until(lambda: place.stores.jobs.get(job.id).current_epoch == 1)
+        place.stores.jobs.cancel(job.id)
+        job = place.wait(job)
+    assert (job.status, job.reason) == (Status.CANCELLED, Reason.CANCELLED_BY_USER)
+    assert ("INFO", "obeying") in place.log(job)
 
 
 @pytest.mark.parametrize("pauses", [(1,), (1, 3)])

@@ -43,6 +43,7 @@ Mishap = Literal[
     "much_memory",
     "deaf",
     "print",
+    "obey_sigterm",
     "stop_itself",
     "full_disk",
     "stop_with_lock",
@@ -225,6 +226,17 @@ def be_deaf(context: TrainingContext) -> None:
     Event().wait()
 
 
+def obey_sigterm(context: TrainingContext) -> None:
+    """Deaf to every request, but for the signal."""
+
+    def leave(number: int, frame: object) -> None:
+        print("obeying", flush=True)  # noqa: T201
+        raise StopTraining
+
+    signal.signal(signal.SIGTERM, leave)
+    Event().wait()
+
+
 def print_much(context: TrainingContext) -> None:
     print("plain words")  # noqa: T201
     print("0%\r50%\r100%")  # noqa: T201
@@ -298,6 +310,7 @@ MISHAPS: dict[Mishap, Callable[[TrainingContext], None]] = {
     "much_memory": use_much_memory,
     "deaf": be_deaf,
     "print": print_much,
+    "obey_sigterm": obey_sigterm,
     "stop_itself": stop_itself,
     "stop_with_lock": stop_with_lock,
     "full_disk": carry_on,

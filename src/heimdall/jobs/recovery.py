@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from heimdall.domain.errors import UnavailableError
+from heimdall.domain.errors import JobNotFoundError, UnavailableError
 from heimdall.domain.job import Job, Status
 from heimdall.domain.ports import Stores
 
@@ -51,6 +51,7 @@ class Recovery:
         self._last_look: float | None = None
         self._trusted_since = clock()  # nothing is judged in the first lease after this
         self._is_away = False
+        self._failed: set[str] = set()  # jobs whose trouble is in the log already
 
     def run(self, stop: threading.Event) -> None:
         while not stop.wait(self._look_seconds):
@@ -66,7 +67,8 @@ class Recovery:
             self._start_over(begun)
         try:
             for job_id in self._stores.jobs.pending_ids():
-                if self._dispatch(job_id).status is Status.PENDING:
+                job = self._for_one(job_id, lambda job_id=job_id: self._dispatch(job_id))
+                if job is not None and job.status is Status.PENDING:
                     break  # the broker is away: the others would stay too
             if self._warns_of_missing_gpus:
                 self._stores.jobs.warn_of_missing_gpus()
@@ -78,7 +80,22 @@ class Recovery:
             self._start_over(self._clock())
         else:
             self._is_away = False
-        self._last_look = begun
+        finally:
+            self._last_look = begun
+
+    def _for_one(self, job_id: str, work: Callable[[], Job | None]) -> Job | None:
+        """Do `work` for one of many jobs: what is wrong with it must not keep the others waiting."""
+        try:
+            return work()
+        except JobNotFoundError:  # deleted meanwhile
+            return None
+        except UnavailableError:
+            raise
+        except Exception:
+            if job_id not in self._failed:
+                logger.exception("Recovery cannot help job %s and passes over it", job_id)
+            self._failed.add(job_id)
+            return None
 
     def _start_over(self, now: float) -> None:
         self._trusted_since = now
@@ -103,7 +120,7 @@ class Recovery:
             return
         for job_id, watched in list(seen.items()):
             if now - watched.changed_at >= self._lease_seconds:
-                self._lose(job_id, watched)
+                self._for_one(job_id, lambda job_id=job_id, watched=watched: self._lose(job_id, watched))
 
     def _can_write(self) -> bool:
         """Whether a transaction that changes nothing gets its turn at once."""
@@ -111,12 +128,11 @@ class Recovery:
         self._stores.jobs.recall(NO_JOB, NO_JOB)
         return self._clock() - begun < self._gap_seconds / 2
 
-    def _lose(self, job_id: str, watched: _Watched) -> None:
+    def _lose(self, job_id: str, watched: _Watched) -> Job | None:
         cause = f"no heartbeat for {self._lease_seconds:.0f} s"
         job = self._stores.attempts.lose(job_id, watched.lease_token, heartbeat=watched.heartbeat, cause=cause)
         del self._watched[job_id]
         if job is None:
-            return
+            return None
         logger.warning("The worker of job %s was lost; the job is %s now", job_id, job.status.value)
-        if job.status is Status.PENDING:
-            self._dispatch(job_id)
+        return self._dispatch(job_id) if job.status is Status.PENDING else job

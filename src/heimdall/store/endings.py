@@ -1,6 +1,7 @@
 """How an attempt ends: by its worker's last word, or because the worker is gone."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -210,8 +211,10 @@ def _ended_by_wish(connection: Connection, job: Job, now: datetime) -> tuple[Sta
     if job.requested is Requested.PAUSE and newest is not None:
         status = next_status(job.status, Action.PAUSED)
         put_pause_checkpoint(connection, job.id, newest.file, now)
+        # An attempt that went back past a damaged checkpoint may have died before it could mark that one as deleted.
         values = {"pause_checkpoint_path": PAUSE_CHECKPOINT, "current_epoch": newest.epoch}
-        return status, values, completed(job, status, None, path=PAUSE_CHECKPOINT)
+        paused = replace(job, current_epoch=newest.epoch)
+        return status, values, completed(paused, status, None, path=PAUSE_CHECKPOINT)
     return None
 
 

@@ -37,6 +37,28 @@ def test_a_writer_that_is_killed_leaves_no_key(local: LocalArtifacts, root: Path
     assert not (root / "job").exists()  # the half-written file went along
 
 
+def test_a_file_and_the_names_that_lead_to_it_are_durable_before_it_counts(
+    local: LocalArtifacts, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    sync = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    put(local, KEY, b"whole")
+    path = root / KEY
+    assert synced[0] == path.stat().st_ino
+    folders = {folder.stat().st_ino for folder in path.parents if folder.is_relative_to(root)}
+    assert len(folders) == 4
+    assert set(synced[1:]) == folders
+    synced.clear()
+    put(local, "job/a1/e3/more.pth", b"whole")
+    assert synced[1:] == [path.parent.stat().st_ino]  # the folders were there
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
 def test_a_damaged_file_is_refused(local: LocalArtifacts, root: Path, damage: str) -> None:
     stored = put(local, KEY, b"weights")

@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import obstore
 import pytest
-from obstore.store import LocalStore, S3Store
+from obstore.store import LocalStore, ObjectStore, S3Store
 
 from heimdall.artifacts.remote import RemoteArtifacts
 from heimdall.domain.attempt import StoredFile
-from heimdall.domain.errors import ArtifactsRefusedError, UnavailableError
+from heimdall.domain.errors import ArtifactsRefusedError, CheckpointDamagedError, UnavailableError
 from tests.contract.artifacts.test_artifact_store import KEY, put
 from tests.e2e.cut_line import CutLine
 from tests.services.s3 import S3Server
@@ -70,6 +71,23 @@ def test_one_without_the_bucket_is_not_asked_again(s3_server: S3Server, tmp_path
     store = artifacts_at(s3_server.endpoint, "nowhere", tmp_path)
     with pytest.raises(ArtifactsRefusedError, match="check the bucket in HEIMDALL_ARTIFACTS_URL"):
         put(store, KEY, b"weights")
+
+
+def test_an_upload_is_read_back_and_goes_when_it_holds_other_bytes(
+    s3_server: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = artifacts_at(s3_server.endpoint, s3_server.new_bucket(), tmp_path)
+    upload = obstore.put
+
+    def upload_other_bytes(to: ObjectStore, key: str, path: Path, *, chunk_size: int) -> None:
+        upload(to, key, path.read_bytes().replace(b"weights", b"weighty"), chunk_size=chunk_size)
+
+    monkeypatch.setattr(obstore, "put", upload_other_bytes)
+    with pytest.raises(CheckpointDamagedError, match="other bytes"):
+        put(store, KEY, b"weights")
+    assert store.size(KEY) is None
+    monkeypatch.undo()
+    assert store.fetch(put(store, KEY, b"weights")).read_bytes() == b"weights"
 
 
 def test_an_upload_whose_answer_was_lost_is_not_a_conflict(s3_server: S3Server, tmp_path: Path) -> None:

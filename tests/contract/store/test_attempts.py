@@ -307,6 +307,24 @@ def test_a_loss_does_what_was_asked(stores: Stores) -> None:
     assert stores.jobs.resume(paused.id).status is Status.PENDING
 
 
+def test_a_lost_attempt_is_paused_at_the_epoch_of_its_pause_checkpoint(stores: Stores) -> None:
+    """Also when it had gone back before that epoch and could not mark the checkpoint as deleted any more."""
+    job = running(stores)
+    for epoch in (1, 2):
+        stores.attempts.write(job.id, token(job), epoch_batch(job, epoch, epoch))
+    stores.attempts.lose(job.id, token(job), heartbeat=None, cause="SIGKILL")
+    job = again(stores, job.id)
+    stores.attempts.took_over(job.id, token(job), from_epoch=1, from_step=100)
+    stores.jobs.request(job.id, Requested.PAUSE)
+    paused = stores.attempts.lose(job.id, token(job), heartbeat=None, cause="SIGKILL")
+    assert paused is not None
+    assert (paused.status, paused.current_epoch) == (Status.PAUSED, 2)
+    assert stores.history.artifact(job.id, PAUSE_CHECKPOINT).file.key == f"{job.id}/a1/e2/last.pth"
+    assert stores.history.events(job.id)[-1].data["epoch"] == 2
+    stores.jobs.resume(job.id)
+    assert stores.history.events(job.id)[-1].data["resume_epoch"] == 3
+
+
 def test_retired_checkpoints_stay_in_the_list(stores: Stores) -> None:
     job = running(stores)
     for epoch in (1, 2):

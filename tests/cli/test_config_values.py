@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
@@ -58,11 +58,15 @@ def test_a_word_gets_the_type_of_its_field(word: str, expected: dict[str, Any]) 
     ("word", "told"),
     [
         ("epochs", "key=value"),
+        ("dataset_id=", "was a shell variable empty?"),  # training on the default would be the wrong data
+        ("epochs= ", "was a shell variable empty?"),
         ("epochs=ten", "epochs takes integer"),
         ("epochs=1.5", "epochs takes integer"),
         ("learning_rate=nan", "learning_rate cannot be nan"),
         ("pretrained=maybe", "boolean or null"),
         ("layers=[1", "layers takes array"),
+        ("layers=8,8", "layers='[8,8]'"),
+        ("inner=2", "inner='{\"key\": 1}'"),
         ("epoch=3", "did you mean 'epochs'"),
         ("xyz=3", "fields: epochs, learning_rate"),
     ],
@@ -75,9 +79,10 @@ def test_a_word_that_does_not_fit_is_named(word: str, told: str) -> None:
 
 @given(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
 def test_any_value_survives(epochs: int, learning_rate: float, dataset_id: str) -> None:
+    assume(dataset_id.strip())
     words = [f"epochs={epochs}", f"learning_rate={learning_rate!r}", f"dataset_id={dataset_id}"]
     parsed = parse_values(words, SCHEMA)
-    none_words = ("null", "none", "")
+    none_words = ("null", "none")
     expected_id = None if dataset_id.lower() in none_words else dataset_id
     assert parsed == {"epochs": epochs, "learning_rate": learning_rate, "dataset_id": expected_id}
 
@@ -95,6 +100,48 @@ def test_file(tmp_path: Path) -> None:
     Config.model_validate(parsed)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("precision: 32", {"precision": "32"}),
+        ("dataset_id: 1.10", {"dataset_id": "1.10"}),
+        ("dataset_id: 2026-01-31", {"dataset_id": "2026-01-31"}),
+        ("dataset_id: yes", {"dataset_id": "yes"}),
+        ("dataset_id: ~", {"dataset_id": None}),
+        ("pretrained: yes", {"pretrained": True}),
+        ("learning_rate: 1", {"learning_rate": 1}),
+        ("layers: [1, 2]", {"layers": [1, 2]}),
+        ("inner: {depth: 2}", {"inner": {"depth": 2}}),
+        ("\ufeffepochs: 3", {"epochs": 3}),
+    ],
+)
+def test_a_value_in_a_file_gets_the_type_of_its_field(tmp_path: Path, line: str, expected: dict[str, Any]) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(line + "\n", encoding="utf-8")
+    parsed = read_config(path, SCHEMA)
+    assert parsed == expected
+    Config.model_validate(parsed)
+
+
+def test_text_within_lists_and_objects_of_a_file_stays_as_it_is_written(tmp_path: Path) -> None:
+    class Nested(BaseModel):
+        tags: list[str] = []
+        versions: dict[str, Any] = {}
+
+    path = tmp_path / "config.yaml"
+    path.write_text("tags: [1.10, on, word]\nversions: {a: 1, 2: [3]}\n")
+    expected = {"tags": ["1.10", "on", "word"], "versions": {"a": 1, "2": [3]}}
+    assert read_config(path, Nested.model_json_schema()) == expected
+
+
+@pytest.mark.parametrize("line", ["epoch: 3", "epoch: [3]", "epoch: text"])
+def test_a_misspelt_field_of_a_file_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(line)
+    with pytest.raises(InvalidInputError, match="did you mean 'epochs'"):
+        read_config(path, SCHEMA)
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "", "epochs: 2026-01-01\n", "learning_rate: .nan\n"])
 def test_bad_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.yaml"
@@ -110,6 +157,10 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_description() -> None:
     schema = {"properties": {"epochs": {"type": "integer", "minimum": 1, "maximum": 1000}}}
-    assert describe_values("epochs", schema) == "integer 1…1000"
+    assert describe_values("epochs", schema) == "integer 1 to 1000"
+    open_ends = {"properties": {"rate": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}}}
+    assert describe_values("rate", open_ends) == "number above 0, below 1"
+    half_open = {"properties": {"rate": {"type": "number", "exclusiveMinimum": 0, "maximum": 1}}}
+    assert describe_values("rate", half_open) == "number above 0, at most 1"
     assert describe_values("precision", SCHEMA) == "32, bf16"
     assert describe_values("pretrained", SCHEMA) == "boolean or null"

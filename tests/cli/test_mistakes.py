@@ -97,7 +97,10 @@ def test_an_empty_word_names_nothing(
 
 
 def test_a_job_is_looked_for_by_the_server_and_chosen_here(heimdall: Terminal) -> None:
-    jobs = [{"id": f"{number}a", "job_name": name} for number, name in enumerate(["some", "some more", "one"])]
+    jobs = [
+        {"id": f"{number}a", "job_name": name, "status": "failed"}
+        for number, name in enumerate(["some", "some more", "one"])
+    ]
 
     def answer(request: Request) -> None:
         if request.method == "GET":
@@ -106,8 +109,8 @@ def test_a_job_is_looked_for_by_the_server_and_chosen_here(heimdall: Terminal) -
             request.answer(204, b"")
 
     with ScriptedServer(answer) as server:
-        assert heimdall("rm", "some", "--url", server.url).out == "Deleted 0a.\n"
-        assert heimdall("rm", "2A", "--url", server.url).out == "Deleted 2a.\n"
+        assert heimdall("rm", "some", "--url", server.url).out == "Deleted some (0a).\n"
+        assert heimdall("rm", "2A", "--url", server.url).out == "Deleted one (2a).\n"
         assert heimdall("rm", "om", "--url", server.url).code == 3
     asked = [request.query["q"] for request in server.requests if request.method == "GET"]
     assert asked == ["some", "2A", "om"]

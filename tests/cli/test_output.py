@@ -1,13 +1,25 @@
 """How values are printed."""
 
+import json
+
 import pytest
 
-from heimdall.cli.output import duration_text, print_table, size_text, text_of
+from heimdall.cli.output import UNSAFE, duration_text, print_json, print_table, size_text, text_of
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "-"), (True, "yes"), (0.123456789, "0.12346"), (3, "3"), ("a\tb\nc", "a b c"), ({"a": [1]}, '{"a": [1]}')],
+    [
+        (None, "-"),
+        (True, "yes"),
+        (0.123456789, "0.12346"),
+        (3, "3"),
+        ("a\tb\nc", "a b c"),
+        ("a\rb", "a b"),
+        ("\x1b[2J\x07\x9b", "\\x1b[2J\\x07\\x9b"),
+        ("\ud800\u202e", "\\ud800\\u202e"),
+        ({"a": [1]}, '{"a": [1]}'),
+    ],
 )
 def test_text(value: object, expected: str) -> None:
     assert text_of(value) == expected
@@ -29,3 +41,17 @@ def test_size(num_bytes: int, expected: str) -> None:
 def test_a_pipe_gets_whole_columns(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["id", "name"], [("1", "x" * 300), (2, None)])
     assert capsys.readouterr().out.splitlines() == ["id\tname", "1\t" + "x" * 300, "2\t-"]
+
+
+def test_a_pipe_gets_every_digit(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["loss"], [(0.123456789012345,)])
+    assert capsys.readouterr().out == "loss\n0.123456789012345\n"
+
+
+def test_json_keeps_the_data_and_escapes_what_a_terminal_would_obey(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "\x1b[2J\x7f\x9b\u202eä\ud800\r"
+    print_json({"name": name})
+    shown = capsys.readouterr().out
+    assert not UNSAFE.search(shown.rstrip("\n"))
+    assert "ä" in shown
+    assert json.loads(shown) == {"name": name}

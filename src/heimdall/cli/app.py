@@ -2,18 +2,22 @@
 
 import os
 import sys
+from typing import Any
 
 import typer
+from typer.exceptions import TyperException
 
 from heimdall.cli import datasets, demo, inspection, jobs, processes, records, tokens, upkeep, verification
-from heimdall.cli.exits import ExitCode, MachineError, exit_code_of, report
+from heimdall.cli.command import HELP_NAMES, Command
+from heimdall.cli.exits import ExitCode, MachineError, UsageError, exit_code_of, report
+from heimdall.cli.streams import open_streams
 from heimdall.domain.errors import HeimdallError
 
 app = typer.Typer(
     help="Train models as jobs: queue, watch, pause, resume, recover and compare them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings=HELP_NAMES,
 )
 SERVICE, JOBS, RECORDS, INSTALLATION = "Service", "Jobs", "Results and data", "Installation"
 COMMANDS = [
@@ -42,35 +46,56 @@ COMMANDS = [
     ("migrate", upkeep.migrate, INSTALLATION),
 ]
 for name, command, panel in COMMANDS:
-    app.command(name, rich_help_panel=panel)(command)
+    app.command(name, cls=Command, rich_help_panel=panel)(command)
 app.add_typer(records.artifacts, name="artifacts", rich_help_panel=RECORDS)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=RECORDS)
 app.add_typer(tokens.app, name="tokens", rich_help_panel=INSTALLATION)
 
 
 def run(arguments: list[str] | None) -> None:
+    """Run one command; always ends in SystemExit with the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in words
+    open_streams()
     try:
         try:
-            app(args=words, prog_name="heimdall")
+            code = app(args=words, prog_name="heimdall", standalone_mode=False)
         finally:
             _write_rest()
+    except TyperException as error:
+        code = ExitCode.USAGE
+        if type(error).__name__ != "NoArgsIsHelpError":  # the help is printed already
+            report(_usage_error(error), as_json=as_json)
     except HeimdallError as error:
-        report(error, as_json="--json" in words)
-        sys.exit(exit_code_of(error))
-    except BrokenPipeError:  # who reads the output, such as `head`, has enough of it
-        sys.exit(ExitCode.FAILED)
+        code = exit_code_of(error)
+        report(error, as_json=as_json)
+    except BrokenPipeError:  # the reader of the output, such as `head`, has enough of it
+        code = ExitCode.FAILED
     except OSError as error:
         if error.strerror is None:  # not what the system answered: a fault of the program
             raise
-        report(MachineError.of(error), as_json="--json" in words)
-        sys.exit(ExitCode.FAILED)
+        code = ExitCode.FAILED
+        report(MachineError.of(error), as_json=as_json)
+    except typer.Abort:
+        code = ExitCode.FAILED
+        print("Nothing was done.", file=sys.stderr)
     except KeyboardInterrupt:
-        sys.exit(ExitCode.INTERRUPTED)
+        code = ExitCode.INTERRUPTED
+    sys.exit(code)
+
+
+def _usage_error(error: TyperException) -> UsageError:
+    message = error.format_message().rstrip(".").replace("Input should be", "it must be")  # Typer asks Pydantic
+    context: Any = getattr(error, "ctx", None)
+    option = str(getattr(error, "option_name", ""))
+    if context is not None and option.startswith("--") and any(one.name == "values" for one in context.command.params):
+        message += f"; config fields are given as {option[2:]}=VALUE, without dashes"
+    where = "heimdall" if context is None else context.command_path
+    return UsageError(f"{message}{'' if message.endswith('?') else '.'} `{where} --help` lists what there is.")
 
 
 def _write_rest() -> None:
-    """Write what is still in memory while a failure can be told: Python itself would end with a traceback.
+    """Write what is still in memory while a failure can be reported: Python itself would end with a traceback.
 
     Raises: OSError.
     """

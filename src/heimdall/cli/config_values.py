@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
+from typing_extensions import override
 
 from heimdall.domain.errors import InvalidInputError
 
 Schema = Mapping[str, Any]
-NULL_WORDS = frozenset({"null", "none", ""})
+NULL_WORDS = frozenset({"null", "none"})
+BOUNDS = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -24,29 +27,27 @@ def parse_values(words: Sequence[str], schema: Schema) -> dict[str, Any]:
 
 
 def read_config(path: Path, schema: Schema) -> dict[str, Any]:
-    """A YAML (or JSON) file of config fields. Text where the schema wants a number, such as `1e-3`, is read as one.
+    """A YAML (or JSON) file of config fields.
+
+    Values are read as the field's type wants them, as they are on the command line: `1e-3`, which YAML takes for
+    text, as a number, and `32` as text where the field holds text.
 
     Raises: InvalidInputError.
     """
     try:
-        loaded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        loaded: Any = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_TextKeeper)  # noqa: S506 (it is a SafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"The config file {path} cannot be read: {error}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise InvalidInputError(f"The config file {path} is not YAML: {error}.") from None
     if not isinstance(loaded, dict):
         raise InvalidInputError(f"The config file {path} must hold `field: value` lines.")
-    fields: dict[str, Any] = {str(name): value for name, value in loaded.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
-    return _as_json(
-        {
-            name: _value_of(name, value, _field_schema(name, schema)) if isinstance(value, str) else value
-            for name, value in fields.items()
-        }
-    )
+    fields: dict[str, Any] = {_plain_text(name): value for name, value in loaded.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    return _as_json({name: _fit(name, value, _field_schema(name, schema), schema) for name, value in fields.items()})
 
 
 def describe_values(name: str, schema: Schema) -> str:
-    """What a field may hold, for people: `integer 1…1000`, `cosine, step, plateau`."""
+    """What a field may hold, for people: `integer 1 to 1000`, `number above 0, at most 1`, `cosine, step, plateau`."""
     return " or ".join(_describe(one) for one in _field_schema(name, schema))
 
 
@@ -55,12 +56,60 @@ def _describe(field: Schema) -> str:
         return ", ".join(str(value) for value in field["enum"])
     if "const" in field:
         return str(field["const"])
-    least = field.get("minimum", field.get("exclusiveMinimum"))
-    most = field.get("maximum", field.get("exclusiveMaximum"))
-    bounds = (
-        "" if least is None and most is None else f" {'' if least is None else least}…{'' if most is None else most}"
-    )
+    if "minimum" in field and "maximum" in field:
+        bounds = f" {field['minimum']} to {field['maximum']}"
+    else:
+        said = [f"{words} {field[key]}" for key, words in BOUNDS.items() if key in field]
+        bounds = f" {', '.join(said)}" if said else ""
     return f"{field.get('type', 'any')}{bounds}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scalar:
+    """A value of a YAML file that is not text, and how it is written there."""
+
+    value: Any
+    text: str
+
+
+class _TextKeeper(yaml.SafeLoader):
+    """Loads numbers, truth values and dates as `_Scalar`."""
+
+    @override
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        value: Any = super().construct_object(node, deep)  # pyright: ignore[reportUnknownMemberType]
+        if isinstance(node, yaml.ScalarNode) and value is not None and not isinstance(value, str | _Scalar):
+            return _Scalar(value, str(node.value))
+        return value
+
+
+def _plain_text(name: object) -> str:
+    return name.text if isinstance(name, _Scalar) else str(name)
+
+
+def _fit(name: str, value: Any, alternatives: Sequence[Schema], root: Schema) -> Any:
+    """A loaded value as the schema wants it."""
+    types = _types(alternatives)
+    if isinstance(value, _Scalar):
+        is_text = "string" in types and not types & _types_of(value.value)
+        return value.text if is_text else value.value
+    if isinstance(value, str):
+        return value if value == "" else _value_of(name, value, alternatives)
+    if isinstance(value, list):
+        items = [schema for one in alternatives for schema in _alternatives(one.get("items", {}), root)]
+        return [_fit(name, one, items, root) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        inner = {key: one for schema in alternatives for key, one in schema.get("properties", {}).items()}
+        return {
+            _plain_text(key): _fit(name, one, _alternatives(inner.get(_plain_text(key), {}), root), root)
+            for key, one in cast("dict[Any, Any]", value).items()
+        }
+    return value
+
+
+def _types_of(value: object) -> set[str]:
+    """The types of a schema that a value already has: a whole number is a number too."""
+    return {_type_name(value)} | ({"number"} if isinstance(value, int) and not isinstance(value, bool) else set())
 
 
 def _as_json(fields: dict[str, Any]) -> dict[str, Any]:
@@ -78,6 +127,8 @@ def _parse_word(word: str, schema: Schema) -> tuple[str, Any]:
     name, separator, text = word.partition("=")
     if not separator:
         raise InvalidInputError(f"{word!r} is not of the form key=value.")
+    if not text.strip():  # to train on the default would be training on the wrong data
+        raise InvalidInputError(f"{word!r} gives no value; was a shell variable empty? {name}=null means none.")
     return name, _value_of(name, text, _field_schema(name, schema))
 
 
@@ -119,15 +170,39 @@ def _type_name(value: object) -> str:
     return names.get(type(value).__name__, "object")
 
 
+def _list_of(text: str) -> Any:
+    return _json_of(text, list)
+
+
+def _object_of(text: str) -> Any:
+    return _json_of(text, dict)
+
+
+def _json_of(text: str, wanted: type) -> Any:
+    """Raises: ValueError."""
+    value = json.loads(text)
+    if not isinstance(value, wanted):
+        raise ValueError(text)
+    return value
+
+
+def _any_value(name: str, text: str) -> Any:
+    """Of a field that the schema says nothing of: as YAML reads it."""
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError):
+        raise InvalidInputError(f"{name} cannot be {text!r}: it is not YAML; put text in quotes.") from None
+
+
 def _value_of(name: str, text: str, alternatives: Sequence[Schema]) -> Any:
     types = _types(alternatives)
     if not types:
-        return yaml.safe_load(text)
+        return _any_value(name, text)
     if "null" in types and text.lower() in NULL_WORDS:
         return None
     if "boolean" in types and text.lower() in BOOLEANS:
         return BOOLEANS[text.lower()]
-    for kind, convert in (("integer", int), ("number", float), ("array", json.loads), ("object", json.loads)):
+    for kind, convert in (("integer", int), ("number", float), ("array", _list_of), ("object", _object_of)):
         if kind in types:
             try:
                 return convert(text)
@@ -135,4 +210,17 @@ def _value_of(name: str, text: str, alternatives: Sequence[Schema]) -> Any:
                 continue
     if "string" in types:
         return text
-    raise InvalidInputError(f"{name} takes {' or '.join(sorted(types))}, not {text!r}.")
+    raise InvalidInputError(f"{name} takes {' or '.join(sorted(types))}, not {text!r}.{_example(name, text, types)}")
+
+
+def _example(name: str, text: str, types: set[str]) -> str:
+    """How a list or an object is written, which a shell makes hard."""
+    if "array" in types:
+        try:
+            json.loads(f"[{text}]")
+        except ValueError:
+            text = "1, 2"
+        return f" Write it as JSON, in quotes: {name}='[{text}]'."
+    if "object" in types:
+        return f" Write it as JSON, in quotes: {name}='{{\"key\": 1}}'."
+    return ""

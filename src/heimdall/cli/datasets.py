@@ -4,23 +4,26 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heimdall.cli.options import AsJson, Url, Values
+from heimdall.cli.command import Command
+from heimdall.cli.options import AsJson, Follow, Url, Values, Yes
 
 if TYPE_CHECKING:
     from heimdall.client import HeimdallClient
     from heimdall.client.shapes import DatasetInfo
 
 app = typer.Typer(help="Generate, list and delete datasets.", no_args_is_help=True)
-DatasetRef = Annotated[str, typer.Argument(metavar="DATASET", help="Id or name.")]
+DatasetRef = Annotated[
+    str, typer.Argument(metavar="DATASET", help="Name or id of a dataset, or the first characters of the id.")
+]
 
 
-@app.command()
+@app.command(cls=Command)
 def generate(
     values: Values = None,
     *,
     name: Annotated[str, typer.Option(help="Unique name.")],
-    num_samples: Annotated[int, typer.Option("--samples", min=1, help="Accepted samples to make.")],
-    follow: Annotated[bool, typer.Option("--follow", help="Show progress until it is ready.")] = False,
+    num_samples: Annotated[int, typer.Option("--samples", min=1, help="Number of samples.")],
+    follow: Follow = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
@@ -28,7 +31,7 @@ def generate(
     from heimdall.cli.config_values import parse_values
     from heimdall.cli.connection import connect
     from heimdall.cli.jobs import schema_of
-    from heimdall.cli.output import print_json
+    from heimdall.cli.output import clean_line, print_json
     from heimdall.cli.watching import watch_job
 
     with connect(url) as client:
@@ -37,16 +40,16 @@ def generate(
         if as_json:
             print_json(started)
         else:
-            print(f"{started['dataset_id']}  {name}  {started['status']}  job {started['job_id']}")
+            print(f"{started['dataset_id']}  {clean_line(name)}  {started['status']}  job {started['job_id']}")
         if follow:
             raise typer.Exit(watch_job(client, started["job_id"], as_json=as_json, after=0))
 
 
-@app.command("ls")
+@app.command("ls", cls=Command)
 def list_datasets(*, limit: Annotated[int, typer.Option(min=1)] = 50, as_json: AsJson = False, url: Url = None) -> None:
     """List datasets, newest first."""
     from heimdall.cli.connection import connect
-    from heimdall.cli.output import print_json, print_table, size_text
+    from heimdall.cli.output import for_people, print_json, print_table, size_text
 
     with connect(url) as client:
         page = client.datasets.page(limit=limit)
@@ -54,16 +57,23 @@ def list_datasets(*, limit: Annotated[int, typer.Option(min=1)] = 50, as_json: A
         print_json(page)
         return
     rows = [
-        (one["id"], one["name"], one["status"], one["num_samples"], size_text(one["size_bytes"] or 0))
+        (
+            for_people(one["id"][:8], one["id"]),
+            one["name"],
+            one["status"],
+            one["num_samples"],
+            for_people(size_text(one["size_bytes"] or 0), str(one["size_bytes"] or 0)),
+        )
         for one in page["datasets"]
     ]
-    print_table(["id", "name", "status", "samples", "size"], rows)
+    print_table(["id", "name", "status", "samples", "size"], rows, may_be_cut=["name"])
 
 
-@app.command()
+@app.command(cls=Command)
 def show(dataset: DatasetRef, *, as_json: AsJson = False, url: Url = None) -> None:
     """Show all that is known of a dataset."""
     from heimdall.cli.connection import connect
+    from heimdall.cli.naming import find_dataset
     from heimdall.cli.output import print_fields, print_json
 
     with connect(url) as client:
@@ -74,24 +84,34 @@ def show(dataset: DatasetRef, *, as_json: AsJson = False, url: Url = None) -> No
         print_fields(dict(found))
 
 
-@app.command("rm")
-def remove(dataset: DatasetRef, *, as_json: AsJson = False, url: Url = None) -> None:
+@app.command("rm", cls=Command)
+def remove(dataset: DatasetRef, *, yes: Yes = False, as_json: AsJson = False, url: Url = None) -> None:
     """Delete a dataset that no job still needs."""
     from heimdall.cli.connection import connect
-    from heimdall.cli.output import print_json
+    from heimdall.cli.naming import find_dataset
+    from heimdall.cli.output import print_json, say
+    from heimdall.cli.questions import can_ask, confirm
 
     with connect(url) as client:
-        dataset_id = find_dataset(client, dataset)["id"]
-        client.datasets.delete(dataset_id)
+        found = find_dataset(client, dataset)
+        if can_ask() and not yes:
+            confirm(_deletion_text(client, found))
+        client.datasets.delete(found["id"])
     if as_json:
-        print_json({"deleted": dataset_id})
+        print_json({"deleted": found["id"]})
     else:
-        print(f"Deleted {dataset_id}.")
+        say(f"Deleted {found['name']} ({found['id']}).")
 
 
-def find_dataset(client: "HeimdallClient", word: str) -> "DatasetInfo":
-    """By name, else by id. Raises: NotFoundError, InvalidInputError."""
-    from heimdall.cli.connection import check_word
+def _deletion_text(client: "HeimdallClient", dataset: "DatasetInfo") -> str:
+    from heimdall.cli.naming import find_jobs_of_dataset, list_jobs_text
 
-    check_word(word, "dataset")
-    return client.datasets.find(word) or client.datasets.get(word)
+    question = f"Delete the dataset {dataset['name']} ({dataset['num_samples']} samples)?"
+    jobs = find_jobs_of_dataset(client, dataset["id"])
+    if not jobs:
+        return question
+    count = "1 job was" if len(jobs) == 1 else f"{len(jobs)} jobs were"
+    return (
+        f"{count} trained on the dataset {dataset['name']}:{list_jobs_text(jobs)}\n"
+        f"Their results stay, but they can no longer be cloned, retried or verified.\n{question}"
+    )

@@ -1,5 +1,6 @@
 """`heimdall demo`: starts the service, trains a model on generated data, shows what came out."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,7 @@ SHOWN_METRICS = {
     "val_accuracy": "",
     "val_coverage_68": "",
 }
+NO_METRICS = ("epoch", "attempt", "timestamp", "duration_seconds")
 
 
 def demo(
@@ -37,7 +39,7 @@ def demo(
 ) -> None:
     """Start the service, train a model on generated data and show what came out.
 
-    On a terminal the service then goes on until Ctrl-C; in a pipe it stops, unless --keep is given.
+    On a terminal the service then runs until Ctrl-C; in a pipe it stops, unless --keep is given.
     """
     from heimdall import bootstrap
     from heimdall.cli.demo_service import DemoService
@@ -52,10 +54,19 @@ def demo(
         if job["status"] != "completed":
             raise typer.Exit(ExitCode.FAILED)
         if keep or (is_terminal() and not stop):
-            print("The service goes on; Ctrl-C stops it.", flush=True)
+            base = f"{service.client.base_url}/api/v1/training"
+            print(f"Job as JSON:  curl {base}/jobs/{job['id']}")
+            print(f"All routes:   {service.client.base_url}/docs")
+            print("The service is still running; press Ctrl-C to stop it.", flush=True)
             service.wait()
-        elif not stop:
-            print("The service stops, as nobody is at a terminal; --keep (DEMO_KEEP=1 make demo) lets it go on.")
+        else:
+            because = (
+                ""
+                if stop
+                else ", as the output is not a terminal (--keep, or DEMO_KEEP=1 make demo, leaves it running)"
+            )
+            print(f"The service stops now{because}.")
+            print(f"Start it again with:  heimdall up --data-dir {shlex.quote(str(settings.data_dir))}")
 
 
 def _train(client: "HeimdallClient", *, samples: int, epochs: int) -> "Job":
@@ -85,7 +96,7 @@ def _dataset(client: "HeimdallClient", samples: int) -> str:
     started = client.datasets.generate(name=name, num_samples=samples, fields=GENERATOR)
     watch_job(client, started["job_id"], after=0, has_own_service=True)
     if client.datasets.get(started["dataset_id"])["status"] != "ready":
-        raise UnavailableError(f"The dataset was not made; `heimdall logs {started['job_id']}` tells why.")
+        raise UnavailableError(f"The dataset was not made; `heimdall logs {started['job_id']}` says why.")
     return started["dataset_id"]
 
 
@@ -95,8 +106,6 @@ def _print_result(client: "HeimdallClient", job: "Job") -> None:
     rows_by_epoch = {row["epoch"]: row for row in client.records.metrics(job["id"], limit=1000)}
     best = rows_by_epoch.get(job["best_epoch"])
     if best is not None:
-        rows = [(name, best.get(name), unit) for name, unit in SHOWN_METRICS.items()]
-        print_table([f"best epoch ({best['epoch']})", "value", "unit"], rows)
-    base = f"{client.base_url}/api/v1/training"
-    print(f"Ask for it:  curl {base}/jobs/{job['id']}")
-    print(f"All routes:  {client.base_url}/docs", flush=True)
+        own = [name for name in best if name not in (*SHOWN_METRICS, *NO_METRICS)]
+        rows = [(name, best.get(name), SHOWN_METRICS.get(name, "")) for name in (*SHOWN_METRICS, *own)]
+        print_table([f"best epoch ({best['epoch']})", "value", "unit"], [row for row in rows if row[1] is not None])

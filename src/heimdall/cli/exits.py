@@ -2,8 +2,10 @@
 
 import json
 import sys
+from contextlib import suppress
 from enum import IntEnum
 
+from heimdall.cli.output import clean
 from heimdall.domain.errors import (
     ConflictError,
     HeimdallError,
@@ -31,7 +33,14 @@ class MachineError(HeimdallError):
 
     @classmethod
     def of(cls, error: OSError) -> "MachineError":
-        return cls(f"{error.strerror}." if error.filename is None else f"{error.filename}: {error.strerror}.")
+        reason = str(error.strerror).rstrip(".")
+        return cls(f"{reason}." if error.filename is None else f"{error.filename}: {reason}.")
+
+
+class UsageError(InvalidInputError):
+    """The words of the command line are not ones that the command takes."""
+
+    code = "usage"
 
 
 _BY_ERROR: list[tuple[type[HeimdallError], ExitCode]] = [
@@ -59,10 +68,12 @@ def report(error: HeimdallError, *, as_json: bool) -> None:
     fields = error.errors if isinstance(error, InvalidInputError) else []
     if as_json:
         problem = {"detail": str(error), "code": error.code, "status": error.status_code, "errors": fields}
-        print(json.dumps(problem), file=sys.stderr)
-        return
-    print(f"heimdall: {error}", file=sys.stderr)
-    for field in fields:
-        place = ".".join(str(part) for part in field.get("loc", []))
-        if str(field.get("msg")) not in str(error):
-            print(f"  {place}: {field.get('msg')}", file=sys.stderr)
+        lines = [json.dumps(problem)]
+    else:
+        lines = [f"heimdall: {clean(str(error))}"]
+        for field in fields:
+            place = ".".join(str(part) for part in field.get("loc", []))
+            if str(field.get("msg")) not in str(error):
+                lines.append(clean(f"  {place}: {field.get('msg')}"))
+    with suppress(OSError):  # nobody reads it, and the exit code says it too
+        print("\n".join(lines), file=sys.stderr, flush=True)

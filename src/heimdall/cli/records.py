@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
-from heimdall.cli.options import AsJson, JobRef, Url
+from heimdall.cli.command import Command
+from heimdall.cli.options import AsJson, Force, JobRef, Url
 
 if TYPE_CHECKING:
     from heimdall.client import HeimdallClient
-    from heimdall.client.shapes import LogLine
+    from heimdall.client.shapes import EpochRow, LogLine
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 LEVELS: tuple[str, ...] = get_args(Level)
-SHOWN_METRICS = ("epoch", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "learning_rate", "gradient_norm")
+LAST_COLUMNS = ("gradient_norm", "duration_seconds", "attempt", "timestamp")
 
 artifacts = typer.Typer(help="List and fetch a job's files.", no_args_is_help=True)
 
@@ -22,14 +23,17 @@ artifacts = typer.Typer(help="List and fetch a job's files.", no_args_is_help=Tr
 def logs(
     job: JobRef,
     *,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job ends.")] = False,
-    level: Annotated[Level | None, typer.Option(help="Only lines of this level or above.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until the job ends.")] = False,
+    level: Annotated[
+        Level | None, typer.Option(case_sensitive=False, help="Only lines of this level or above.")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Print a job's log."""
-    from heimdall.cli.connection import connect, find_job
-    from heimdall.cli.output import print_json
+    from heimdall.cli.connection import connect
+    from heimdall.cli.naming import find_job
+    from heimdall.cli.output import print_json, say
 
     with connect(url) as client:
         job_id = find_job(client, job)
@@ -37,7 +41,7 @@ def logs(
             if as_json:
                 print_json(line)
             else:
-                print(f"{line['time']} {line['level']:<7} {line['message']}", flush=follow)
+                say(f"{line['time']} {line['level']:<7} {line['message']}", flush=follow)
 
 
 def _stored(client: "HeimdallClient", job_id: str, level: str | None) -> "Iterator[LogLine]":
@@ -64,25 +68,48 @@ def metrics(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Newest epochs shown.")] = 100,
     csv: Annotated[bool, typer.Option("--csv", help="All epochs as CSV.")] = False,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save all epochs as .csv or .parquet.")] = None,
+    force: Force = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
     """Print a job's metrics by epoch."""
-    from heimdall.cli.connection import connect, find_job
-    from heimdall.cli.output import print_json, print_table
+    from heimdall.cli.connection import connect
+    from heimdall.cli.naming import find_job
+    from heimdall.cli.output import print_json, say
 
+    if output is not None:
+        check_target(output, force=force)
     with connect(url) as client:
         job_id = find_job(client, job)
         if output is not None:
             client.records.save_metrics(job_id, output, file_format=_format_of(output))
-            print(output)
+            say(str(output))
         elif csv:
-            print(client.records.metrics_csv(job_id), end="")
+            _print_csv(client.records.metrics_csv(job_id))
         elif as_json:
             print_json(client.records.metrics(job_id, limit=limit))
         else:
-            rows = client.records.metrics(job_id, limit=limit)
-            print_table(SHOWN_METRICS, [[row.get(name) for name in SHOWN_METRICS] for row in rows])
+            _print_epochs(client, job_id, client.records.metrics(job_id, limit=limit))
+
+
+def _print_epochs(client: "HeimdallClient", job_id: str, rows: "list[EpochRow]") -> None:
+    """On a terminal the columns that hold anything, in a pipe all, the losses and the best metric first."""
+    from heimdall.cli.best_metric import best_metric_in
+    from heimdall.cli.event_lines import ordered_metrics
+    from heimdall.cli.output import for_people, print_table
+
+    best_metric = best_metric_in(client.trainers(), client.jobs.get(job_id))
+    held = {name: 1 for row in rows for name, value in row.items() if value is not None}
+    known = for_people(held, {name: 1 for row in rows for name in row} or {"epoch": 1})
+    names = [name for name in ordered_metrics(known, best_metric) if name not in ("epoch", *LAST_COLUMNS)]
+    headings = ["epoch", *names, *(name for name in LAST_COLUMNS if name in known)]
+    print_table(headings, [[row.get(name) for name in headings] for row in rows])
+
+
+def _print_csv(text: str) -> None:
+    from heimdall.cli.output import clean, for_people
+
+    print(for_people(clean(text.replace("\r\n", "\n")), text), end="")
 
 
 def _format_of(path: Path) -> Literal["csv", "parquet"]:
@@ -93,38 +120,85 @@ def _format_of(path: Path) -> Literal["csv", "parquet"]:
     raise typer.BadParameter(f"{path} must end in .csv or .parquet")
 
 
-@artifacts.command("ls")
+@artifacts.command("ls", cls=Command)
 def list_artifacts(job: JobRef, *, as_json: AsJson = False, url: Url = None) -> None:
     """List a job's files."""
-    from heimdall.cli.connection import connect, find_job
-    from heimdall.cli.output import print_json, print_table, size_text
+    from heimdall.cli.connection import connect
+    from heimdall.cli.naming import find_job
+    from heimdall.cli.output import for_people, print_json, print_table, size_text
 
     with connect(url) as client:
         found = client.records.artifacts(find_job(client, job))
     if as_json:
         print_json(found)
     else:
-        rows = [(one["name"], one["artifact_type"], size_text(one["size_bytes"]), one["sha256"][:12]) for one in found]
-        print_table(["name", "type", "size", "sha256"], rows)
+        rows = [
+            (
+                one["name"],
+                one["artifact_type"],
+                for_people(size_text(one["size_bytes"]), str(one["size_bytes"])),
+                for_people(one["sha256"][:12], one["sha256"]),
+            )
+            for one in found
+        ]
+        print_table(["name", "type", "size", "sha256"], rows, may_wrap=["name"])
 
 
-@artifacts.command("get")
+@artifacts.command("get", cls=Command)
 def get_artifact(
     job: JobRef,
-    name: Annotated[str, typer.Argument(help="As `artifacts ls` shows it.")],
+    name: Annotated[str | None, typer.Argument(help="As `artifacts ls` shows it.", show_default=False)] = None,
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to save it; its own name here.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Fetch all files, into the folder that -o names.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to save it as [default: its own name, here].")
+    ] = None,
+    force: Force = False,
     as_json: AsJson = False,
     url: Url = None,
 ) -> None:
-    """Fetch one file; it appears only when its checksum is right."""
-    from heimdall.cli.connection import connect, find_job
-    from heimdall.cli.output import print_json
+    """Fetch a file, or all; it appears only when its checksum is right."""
+    from heimdall.cli.connection import connect
+    from heimdall.cli.naming import find_job
+    from heimdall.cli.output import print_json, say
 
-    path = output or Path(Path(name).name)
+    if (name is None) != every:
+        raise typer.BadParameter("Name one file as `heimdall artifacts ls` shows it, or give --all.")
     with connect(url) as client:
-        artifact = client.records.download(find_job(client, job), name, path)
-    if as_json:
-        print_json({**artifact, "path": str(path)})
-    else:
-        print(path)
+        job_id = find_job(client, job)
+        listed = {artifact["name"]: artifact for artifact in client.records.artifacts(job_id)}
+        targets = _targets(list(listed), name, output)
+        for path in targets.values():
+            check_target(path, force=force, can_make_folder=every)
+        for one, path in targets.items():
+            client.records.download(job_id, one, path)
+            if as_json:
+                print_json({**listed[one], "path": str(path)})
+            else:
+                say(str(path))
+
+
+def _targets(listed: list[str], name: str | None, output: Path | None) -> dict[str, Path]:
+    """Where each file goes: names of files to paths."""
+    from heimdall.domain.errors import BadPathError, NotFoundError
+
+    if name is not None:
+        if name not in listed:
+            raise NotFoundError(f"Artifact {name!r} not found; `heimdall artifacts ls` shows what there is.")
+        return {name: output or Path(Path(name).name)}
+    for one in listed:
+        if Path(one).is_absolute() or ".." in Path(one).parts:  # a server that is not to be trusted
+            raise BadPathError(f"{one!r} would leave the folder; fetch it by its name, with -o.")
+    return {one: (output or Path()) / one for one in listed}
+
+
+def check_target(path: Path, *, force: bool, can_make_folder: bool = False) -> None:
+    """Raises: ConflictError for a file that is there, InvalidInputError for a folder that is not."""
+    from heimdall.domain.errors import ConflictError, InvalidInputError
+
+    if path.is_dir():
+        raise ConflictError(f"{path} is a folder; give -o the name of a file.")
+    if path.exists() and not force:
+        raise ConflictError(f"{path} is there already; --force replaces it, -o FILE saves under another name.")
+    if not can_make_folder and not path.parent.is_dir():
+        raise InvalidInputError(f"There is no folder {path.parent}; make it first.")

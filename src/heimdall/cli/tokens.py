@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from heimdall.cli.command import Command
 from heimdall.cli.options import AsJson, DatabaseUrl, DataDir
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ app = typer.Typer(help="Make, list and revoke the tokens that open the service."
 ForgetAll = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
-@app.command()
+@app.command(cls=Command)
 def create(
     role: Annotated[
         Literal["viewer", "operator", "admin"],
@@ -40,7 +41,7 @@ def create(
     print(secret)
 
 
-@app.command("ls")
+@app.command("ls", cls=Command)
 def list_tokens(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
     """List the tokens, revoked ones too."""
     from heimdall import bootstrap
@@ -55,7 +56,7 @@ def list_tokens(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, a
         print_table(["name", "role", "created", "revoked"], [list(token.values()) for token in shown])
 
 
-@app.command()
+@app.command(cls=Command)
 def revoke(
     name: Annotated[str, typer.Argument(help="Name of a valid token.")],
     *,
@@ -76,7 +77,7 @@ def revoke(
         print(f"Token {token.name!r} is revoked.")
 
 
-@app.command("forget-all")
+@app.command("forget-all", cls=Command)
 def forget_all(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, yes: ForgetAll = False) -> None:
     """Delete all tokens, revoked ones too: the service answers without one again, on loopback only."""
     from heimdall import bootstrap

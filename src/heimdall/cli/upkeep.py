@@ -20,7 +20,11 @@ def config(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json(shown)
     else:
-        print_table(["setting", "value"], [(f"HEIMDALL_{name.upper()}", value) for name, value in shown.items()])
+        print_table(
+            ["setting", "value"],
+            [(f"HEIMDALL_{name.upper()}", value) for name, value in shown.items()],
+            may_wrap=["value"],
+        )
 
 
 def doctor(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_json: AsJson = False) -> None:
@@ -35,7 +39,7 @@ def doctor(*, data_dir: DataDir = None, database_url: DatabaseUrl = None, as_jso
         print_json(findings)
     else:
         rows = [(finding["check"], "ok" if finding["ok"] else "WRONG", finding["detail"]) for finding in findings]
-        print_table(["check", "state", "detail"], rows)
+        print_table(["check", "state", "detail"], rows, may_wrap=["detail"])
     if not all(finding["ok"] for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 

@@ -26,15 +26,15 @@ def verify(
     import sys
 
     from heimdall import bootstrap
-    from heimdall.cli.output import print_json
+    from heimdall.cli.output import clean, print_json, say
 
     settings = bootstrap.load_settings(data_dir=data_dir, database_url=database_url)
     verdict = bootstrap.verify(settings, job, epoch)
     for warning in verdict.warnings:
-        print(f"heimdall: {warning}", file=sys.stderr)
+        print(clean(f"heimdall: {warning}"), file=sys.stderr)
     if as_json:
         print_json({**asdict(verdict), "identical": verdict.difference is None})
     else:
-        print(verdict)
+        say(str(verdict))
     if verdict.difference is not None:
         raise typer.Exit(ExitCode.FAILED)

@@ -1,6 +1,6 @@
 """Routes of synthetic datasets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from heimdall.client.shapes import DatasetInfo, DatasetPage, DatasetStarted, SamplePage
@@ -34,15 +34,16 @@ class DatasetRoutes:
 
     def find(self, name: str) -> DatasetInfo | None:
         """The dataset of that name. Names are unique."""
+        return next((dataset for dataset in self.all() if dataset["name"] == name), None)
+
+    def all(self) -> Iterator[DatasetInfo]:
         offset = 0
         while True:
             page = self.page(limit=100, offset=offset)
-            for dataset in page["datasets"]:
-                if dataset["name"] == name:
-                    return dataset
+            yield from page["datasets"]
             offset += len(page["datasets"])
             if not page["datasets"] or offset >= page["total"]:
-                return None
+                return
 
     def samples(self, dataset_id: str, *, limit: int | None = None, offset: int | None = None) -> SamplePage:
         return self._transport.get(f"{ROOT}/datasets/{dataset_id}/samples", limit=limit, offset=offset)

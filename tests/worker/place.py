@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ from heimdall.domain.job import Job, NewJob, Status
 from heimdall.domain.ports import Stores
 from heimdall.store import Database
 from heimdall.wake import InProcessWake
-from heimdall.worker.processes import ForkServer
+from heimdall.worker.processes import ForkServer, ProcessServer
 from heimdall.worker.running import Patience
 from heimdall.worker.slots import SlotsLoop
 
@@ -47,6 +47,7 @@ class Place:
     dataset_gate: str | None = None
     dataset_fails: bool = False
     slow_seconds: float = 0.0  # of each answer to a job's heartbeat
+    database_name: str = ""
 
     def submit(
         self, *, kind: str = "descent", priority: int = 0, max_restarts: int = 3, gpus: int = 0, **config: Any
@@ -78,12 +79,13 @@ class Place:
         patience: Patience = FAST,
         devices: Sequence[str] = (),
         is_only_worker: bool = False,
+        server: ProcessServer | None = None,
     ) -> SlotsLoop:
         return SlotsLoop(
             stores=self.stores,
             wake=self.wake,
             worker=WorkerInfo(name=name, host="here", slots=slots, devices=list(devices)),
-            fork_server=KeptServer(self.server),
+            fork_server=server or KeptServer(self.server),
             entry="tests.worker.entry:run_job",
             data_dir=self.data_dir,
             dispatch=self.dispatch,
@@ -96,6 +98,7 @@ class Place:
             },
             patience=patience,
             is_only_worker=is_only_worker,
+            database=self.database_name,
         )
 
     @contextmanager
@@ -104,6 +107,7 @@ class Place:
         thread = threading.Thread(target=loop.run)
         thread.start()
         try:
+            wait_until(lambda: loop.has_adopted)  # a second loop on this folder must not adopt what the first starts
             yield loop
         finally:
             loop.stop()
@@ -130,6 +134,7 @@ class KeptServer:
         self._server = server
         self.start = server.start
         self.spawn = server.spawn
+        self.check = server.check
 
     @property
     def is_warm(self) -> bool:
@@ -138,6 +143,10 @@ class KeptServer:
     @property
     def is_alive(self) -> bool:
         return self._server.is_alive
+
+    @property
+    def pids(self) -> Collection[int]:
+        return self._server.pids
 
     @property
     def failures(self) -> dict[str, str]:

@@ -9,13 +9,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from heimdall.worker.process_table import is_same_process
 from heimdall.worker.processes import (
     ForkServer,
     ForkServerError,
     JobRequest,
     ProcessServer,
     SpawnServer,
-    is_same_process,
 )
 from tests.worker.place import wait_until
 

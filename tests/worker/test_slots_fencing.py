@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -183,7 +184,8 @@ from heimdall.worker.slots import SlotsLoop
 told = json.loads(sys.argv[1])
 stores = open_stores(open_database(told["url"]))
 SlotsLoop(
-    stores=stores, wake=InProcessWake(), worker=WorkerInfo(name="worker", host="here", slots=1),
+    stores=stores, wake=InProcessWake(),
+    worker=WorkerInfo(name="worker", host="here", slots=1, devices=told["devices"]),
     fork_server=ForkServer(told["preload"]), entry="tests.worker.entry:run_job", data_dir=Path(told["data_dir"]),
     dispatch=lambda job_id: None, job_env={"TEST_DATABASE_URL": told["url"]},
     payload={"pace": told["pace"], "dataset_gate": None},
@@ -191,8 +193,9 @@ SlotsLoop(
 """
 
 
-def start_loop_process(place: Place) -> "subprocess.Popen[bytes]":
+def start_loop_process(place: Place, *, devices: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
     told = {"url": place.url, "data_dir": str(place.data_dir), "preload": PRELOAD, "pace": place.pace}
+    told |= {"devices": list(devices)}
     root = Path(__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-c", LOOP, json.dumps(told)], cwd=root, env=os.environ | {"PYTHONPATH": str(root)}

@@ -132,7 +132,7 @@ def build_app(settings: Settings) -> FastAPI:
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         installation = open_installation(settings)
-        app = assemble(installation, Background(installation, open_slots(installation, str(settings.port))))
+        app = assemble(installation, Background(installation, open_slots(installation)))
         stack.pop_all()
     return app
 
@@ -157,7 +157,7 @@ def run_up(settings: Settings) -> int:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         listener = stack.enter_context(listen(settings))
         installation = open_installation(settings)
-        _serve(stack, listener, installation, open_slots(installation, str(settings.port)))
+        _serve(stack, listener, installation, open_slots(installation))
     return 0
 
 

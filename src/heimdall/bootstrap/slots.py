@@ -1,7 +1,11 @@
 """The slots loop of this machine: its fork server, its devices, and what its jobs are told."""
 
+import hashlib
 import socket
 import sys
+from pathlib import Path
+
+from sqlalchemy import make_url
 
 from heimdall.bootstrap.installation import Installation
 from heimdall.domain.attempt import WorkerInfo
@@ -17,8 +21,7 @@ PRELOAD = ("heimdall.bootstrap.job", "heimdall.worker.run")
 BROKER_PRELOAD = ("heimdall.wake.exchange",)
 
 
-def open_slots(installation: Installation, name: str) -> SlotsLoop:
-    """`name` must stay the same over restarts: by it the loop finds the jobs it left running."""
+def open_slots(installation: Installation) -> SlotsLoop:
     settings = installation.settings
     server = _process_server(has_broker=settings.broker_url is not None)
     devices = gpus.names() if settings.gpus is None else settings.gpus
@@ -26,7 +29,7 @@ def open_slots(installation: Installation, name: str) -> SlotsLoop:
         stores=installation.stores,
         wake=installation.wake,
         worker=WorkerInfo(
-            name=f"{socket.gethostname()}-{name}", host=this_host(), slots=settings.slots, devices=devices
+            name=_name(settings.data_dir.resolve()), host=this_host(), slots=settings.slots, devices=devices
         ),
         fork_server=server,
         entry=ENTRY,
@@ -34,10 +37,24 @@ def open_slots(installation: Installation, name: str) -> SlotsLoop:
         dispatch=installation.jobs.dispatch,
         job_env=job_environment(settings),
         is_only_worker=not settings.has_shared_database,
+        database=_database_name(settings),
     )
     if isinstance(server, ForkServer):
         server.on_change = slots.ring
     return slots
+
+
+def _name(data_dir: Path) -> str:
+    """One slots loop has a data folder, so its folder names it, also after a restart on another port."""
+    return f"{socket.gethostname()}-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:6]}"
+
+
+def _database_name(settings: Settings) -> str:
+    """Without user and password, which may change. That of the data folder has none: the folder may be moved."""
+    if settings.database_url is None:
+        return ""
+    url = make_url(settings.resolved_database_url)
+    return f"{url.get_backend_name()}://{url.host or ''}:{url.port or ''}/{url.database or ''}"
 
 
 def _process_server(*, has_broker: bool) -> ProcessServer:

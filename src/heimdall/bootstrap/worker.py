@@ -1,11 +1,9 @@
 """`heimdall worker`: the slots loop of one machine of many."""
 
-import hashlib
 import logging
 import signal
 import threading
 from contextlib import ExitStack
-from pathlib import Path
 from types import FrameType
 
 import heimdall
@@ -34,7 +32,7 @@ def run_worker(settings: Settings) -> int:
         stack.enter_context(FolderLock(data_dir))
         installation = open_installation(settings, mode="create_only")
         stack.callback(installation.close)
-        slots = open_slots(installation, _name(data_dir))
+        slots = open_slots(installation)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
         threading.Thread(target=slots.run, name="slots").start()
@@ -43,8 +41,3 @@ def run_worker(settings: Settings) -> int:
         logger.info("Told to stop: running jobs go back to the queue")
         slots.stop()
     return 0
-
-
-def _name(data_dir: Path) -> str:
-    """One worker has a data folder, so its folder names it, also after a restart."""
-    return hashlib.sha256(str(data_dir).encode()).hexdigest()[:6]

@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 class AttemptFiles:
@@ -19,16 +20,23 @@ class AttemptFiles:
         self.spool = stem.with_name(f"{stem.name}.spool")  # batches that wait for the database
         self.scratch = stem.with_name(f"{stem.name}.scratch")
 
-    def begin(self, devices: list[str]) -> None:
-        """Raises: OSError, such as for a full disk."""
+    def begin(self, devices: list[str], database: str) -> None:
+        """`database` names the one that has the job. Raises: OSError, such as for a full disk."""
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        self.note.write_text(json.dumps({"devices": devices}), "utf-8")
+        self.note.write_text(json.dumps({"devices": devices, "database": database}), "utf-8")
 
     def noted_devices(self) -> list[str]:
+        return self._noted("devices", [])
+
+    def is_for(self, database: str) -> bool:
+        """Whether the attempt is one of that database (older releases did not note it)."""
+        return self._noted("database", database) == database
+
+    def _noted(self, name: str, default: Any) -> Any:
         try:
-            return json.loads(self.note.read_text("utf-8"))["devices"]
-        except (FileNotFoundError, ValueError, KeyError):
-            return []
+            return json.loads(self.note.read_text("utf-8")).get(name, default)
+        except (FileNotFoundError, ValueError, AttributeError):
+            return default
 
     def noted_epoch(self) -> int:
         try:

@@ -63,14 +63,21 @@ class Server:
                 return
 
     def _receive(self) -> bool:
-        data = self._link.recv(65536)
+        try:
+            data = self._link.recv(65536)
+        except ConnectionResetError:  # the owner was killed
+            return False
         *lines, self._pending = (self._pending + data).split(LINE_END)
         for line in lines:
             self._start(json.loads(line))
         return bool(data)
 
     def _start(self, request: dict[str, Any]) -> None:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as error:  # such as too many processes: the next one may fit
+            self._say({"request": request["request"], "error": str(error)})
+            return
         if pid == 0:
             become_job(self._link, request)
         self._children.add(pid)
@@ -104,7 +111,7 @@ def import_all(preload: list[str]) -> dict[str, str]:
     for name in preload:
         try:
             import_module(name)
-        except Exception as error:  # noqa: BLE001 - a module of anybody may raise anything; the owner is told
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody else's module may raise anything
             failures[name] = f"{type(error).__name__}: {error}"
     return failures
 

@@ -6,14 +6,14 @@
 import json
 import logging
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,6 +22,7 @@ import psutil
 
 from heimdall.domain.errors import UnavailableError
 from heimdall.worker.forkserver import LINE_END, end_session
+from heimdall.worker.process_table import collect, describe_code, has_status, send_signal, start_time, wait_until_gone
 
 logger = logging.getLogger(__name__)
 
@@ -99,19 +100,23 @@ class JobProcess:
 
     def is_stopped(self) -> bool:
         """Whether a signal has halted it (a debugger's hold is another state)."""
-        try:
-            return not self.has_ended and psutil.Process(self.pid).status() == psutil.STATUS_STOPPED
-        except psutil.NoSuchProcess:
-            return False
+        return not self.has_ended and has_status(self.pid, psutil.STATUS_STOPPED)
 
     def watch(self) -> None:
         """Notice the end of a process that is not a child of ours."""
         threading.Thread(target=self._wait_for_stranger, name=f"watch-{self.pid}", daemon=True).start()
 
     def _wait_for_stranger(self) -> None:
-        wait_until_gone(self.pid)
+        while True:
+            try:
+                wait_until_gone(self.pid)
+                break
+            except OSError as error:
+                logger.warning("Process %d cannot be watched now (%s); trying again in a second", self.pid, error)
+                time.sleep(1.0)
+        status = collect(self.pid)
         end_session(self.pid)
-        self.end(None)
+        self.end(status)
 
 
 class ProcessServer(Protocol):
@@ -130,12 +135,21 @@ class ProcessServer(Protocol):
     @property
     def is_alive(self) -> bool: ...
 
+    @property
+    def pids(self) -> Collection[int]:
+        """Children whose end it collects itself."""
+        ...
+
+    def check(self) -> None:
+        """End the server when it hangs, so that `start` can replace it; running jobs live on."""
+        ...
+
     def spawn(self, request: JobRequest, on_exit: Callable[[], None]) -> JobProcess:
         """Raises: ForkServerError."""
         ...
 
     def close(self) -> None:
-        """End the server; jobs live on."""
+        """End the server, within seconds also when it hangs; jobs live on."""
         ...
 
 
@@ -149,16 +163,19 @@ class ForkServer:
         env: Mapping[str, str] | None = None,
         on_change: Callable[[], None] = lambda: None,
         answer_seconds: float = 30.0,
+        hung_seconds: float = 5.0,
     ) -> None:
         self._preload = list(preload)
         self._env = dict(env or {})
         self.on_change = on_change  # called when it is warm, and when it died
         self._answer_seconds = answer_seconds
+        self._hung_seconds = hung_seconds
         self._lock = threading.Lock()
         self._answered = threading.Condition()
-        self._pids: dict[int, int] = {}  # request → pid
+        self._answers: dict[int, int | str] = {}  # request → pid, or why there is none
         self._early: dict[int, int] = {}  # pid → status of a child that ended before its handle was made
         self._children: dict[int, JobProcess] = {}
+        self._uncollected: dict[int, float] = {}  # pid → since when the server leaves it a zombie
         self._num_requests = 0
         self._server: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
@@ -174,22 +191,31 @@ class ForkServer:
     def pid(self) -> int | None:
         return self._server.pid if self._server else None
 
+    @property
+    def pids(self) -> Collection[int]:
+        return [self._server.pid] if self._server else []
+
     def start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._server = subprocess.Popen(
-                [sys.executable, "-m", "heimdall.worker.forkserver", str(theirs.fileno()), *self._preload],
-                env={**os.environ, **JOB_ENVIRONMENT, **self._env},
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._link = ours
-        threading.Thread(target=self._listen, args=(ours, self._server), name="fork-server", daemon=True).start()
+        try:
+            with theirs:
+                server = subprocess.Popen(
+                    [sys.executable, "-m", "heimdall.worker.forkserver", str(theirs.fileno()), *self._preload],
+                    env={**os.environ, **JOB_ENVIRONMENT, **self._env},
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        self._server, self._link = server, ours
+        threading.Thread(target=self._listen, args=(ours, server), name="fork-server", daemon=True).start()
 
     def spawn(self, request: JobRequest, on_exit: Callable[[], None]) -> JobProcess:
         with self._lock:
-            if not self.is_warm or self._link is None:
+            server = self._server
+            if not self.is_warm or self._link is None or server is None:
                 raise ForkServerError("The fork server is not ready yet.")
             self._num_requests += 1
             number = self._num_requests
@@ -198,10 +224,13 @@ class ForkServer:
             except OSError as error:
                 raise ForkServerError(f"The fork server has ended: {error}.") from error
         with self._answered:
-            self._answered.wait_for(lambda: number in self._pids or not self.is_warm, self._answer_seconds)
-            pid = self._pids.pop(number, None)
+            self._answered.wait_for(lambda: number in self._answers or not self.is_warm, self._answer_seconds)
+            pid = self._answers.pop(number, None)
             if pid is None:
+                server.kill()  # it hangs, or has ended; a job that it started too late would find its lease gone
                 raise ForkServerError("The fork server did not answer.")
+            if isinstance(pid, str):
+                raise ForkServerError(f"This machine cannot start another process: {pid}.")
             process = JobProcess(pid, on_exit)
             self._children[pid] = process
             early = self._early.pop(pid, None)
@@ -209,23 +238,34 @@ class ForkServer:
             self._forget(pid).end(early)
         return process
 
+    def check(self) -> None:
+        now = time.monotonic()
+        with self._answered:
+            children = list(self._children)
+        zombies = [pid for pid in children if has_status(pid, psutil.STATUS_ZOMBIE)]
+        self._uncollected = {pid: self._uncollected.get(pid, now) for pid in zombies}
+        if self._server is not None and any(now - at >= self._hung_seconds for at in self._uncollected.values()):
+            logger.error("The fork server does not notice that jobs have ended, and is replaced")
+            self._server.kill()
+
     def close(self) -> None:
         self._is_closed = True
         if self._link is not None and self._server is not None:
             if not self.is_warm:  # still importing: it has no jobs and would not hear for seconds
                 self._server.kill()
-            self._link.shutdown(socket.SHUT_RDWR)
-            self._server.wait()
+            with suppress(OSError):  # the server has died, and its link was closed since
+                self._link.shutdown(socket.SHUT_RDWR)
+            end_soon(self._server, self._hung_seconds)
 
     def _listen(self, link: socket.socket, server: "subprocess.Popen[bytes]") -> None:
-        with link, link.makefile("rb") as lines:
-            try:
+        try:
+            with link, link.makefile("rb") as lines:
                 for line in lines:
                     self._hear(json.loads(line))
-            except (ConnectionResetError, ValueError) as error:
-                logger.warning("The link to the fork server broke: %s", error)
-        server.wait()
-        self._server_ended(server.returncode)
+        except Exception as error:  # whatever happened, jobs must be watched and the server replaced
+            is_known = isinstance(error, (ConnectionResetError, ValueError))
+            logger.warning("The link to the fork server broke: %s", error, exc_info=not is_known)
+        self._server_ended(end_soon(server, self._hung_seconds))
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "ready" in message:
@@ -242,7 +282,7 @@ class ForkServer:
             self._forget(message["exited"]).end(message["status"])
         else:
             with self._answered:
-                self._pids[message["request"]] = message["pid"]
+                self._answers[message["request"]] = message.get("pid") or message["error"]
                 self._answered.notify_all()
 
     def _forget(self, pid: int) -> JobProcess:
@@ -255,6 +295,8 @@ class ForkServer:
             orphans = list(self._children.values())
             self._children.clear()
             self._early.clear()
+            self._answers.clear()
+            self._uncollected.clear()
             self._answered.notify_all()
         if not self._is_closed:
             logger.error("The fork server ended (%s) and is started again; running jobs go on", describe_code(code))
@@ -271,7 +313,12 @@ class SpawnServer:
 
     def __init__(self, *, env: Mapping[str, str] | None = None) -> None:
         self._env = dict(env or {})
+        self._children: dict[int, subprocess.Popen[bytes]] = {}
         self.failures: dict[str, str] = {}
+
+    @property
+    def pids(self) -> Collection[int]:
+        return list(self._children)
 
     def start(self) -> None:
         pass
@@ -288,66 +335,27 @@ class SpawnServer:
             )
             ours.sendall(request.as_line(1))
         process = JobProcess(child.pid, on_exit)
-        threading.Thread(target=_wait_for_child, args=(child, process), name=f"wait-{child.pid}", daemon=True).start()
+        self._children[child.pid] = child
+        threading.Thread(target=self._wait, args=(child, process), name=f"wait-{child.pid}", daemon=True).start()
         return process
+
+    def check(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
 
+    def _wait(self, child: "subprocess.Popen[bytes]", process: JobProcess) -> None:
+        code = child.wait()
+        end_session(child.pid)
+        del self._children[child.pid]
+        process.end(-code if code < 0 else code << 8)
 
-def _wait_for_child(child: "subprocess.Popen[bytes]", process: JobProcess) -> None:
-    code = child.wait()
-    end_session(child.pid)
-    process.end(-code if code < 0 else code << 8)
 
-
-def start_time(pid: int) -> float:
-    """When the process started, in seconds since the epoch; now when it is gone already."""
+def end_soon(process: "subprocess.Popen[bytes]", seconds: float) -> int:
+    """Wait for a process that was told to end, and kill it when it does not. Its `returncode`."""
     try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return time.time()
-
-
-def is_same_process(pid: int, started: float, title: str) -> bool:
-    """Whether `pid` is still the process that was recorded, not a later one with its number.
-
-    The title settles it when the machine's clock was set since (start times are then off).
-    """
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return abs(process.create_time() - started) < 1.0 or title in " ".join(process.cmdline())
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return False
-
-
-def wait_until_gone(pid: int) -> None:
-    """Block until the process has ended, whoever its parent is."""
-    if not hasattr(os, "pidfd_open"):
-        try:
-            psutil.Process(pid).wait()
-        except psutil.NoSuchProcess:
-            return
-        return
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        select.select([descriptor], [], [])
-    finally:
-        os.close(descriptor)
-
-
-def send_signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def describe_code(code: int) -> str:
-    """A `Popen.returncode` in words."""
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

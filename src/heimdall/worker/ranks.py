@@ -20,7 +20,7 @@ from pydantic import TypeAdapter
 from heimdall.domain.errors import InvalidConfigError
 from heimdall.domain.job import Reason
 from heimdall.sdk.context import DatasetFolder
-from heimdall.worker.processes import describe_code
+from heimdall.worker.process_table import describe_code
 from heimdall.worker.verdict import STOPPED_FROM_OUTSIDE
 
 if TYPE_CHECKING:

@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from heimdall.domain.attempt import Outcome, Pulse, WorkerInfo
-from heimdall.domain.errors import JobNotFoundError, LeaseLostError, RequestChangedError, UnavailableError
-from heimdall.domain.job import Job, Requested, Status
+from heimdall.domain.errors import LeaseLostError, RequestChangedError, UnavailableError
+from heimdall.domain.job import Job, Requested
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores
 from heimdall.domain.signals import Wake
 from heimdall.worker.allotment import allot, refusal
 from heimdall.worker.files import AttemptFiles, attempt_of
-from heimdall.worker.output import leftover_lines
-from heimdall.worker.processes import ForkServerError, JobProcess, JobRequest, ProcessServer, is_same_process
+from heimdall.worker.orphans import Orphan, find_orphans, job_title
+from heimdall.worker.process_table import is_same_process
+from heimdall.worker.processes import ForkServerError, JobProcess, JobRequest, ProcessServer
+from heimdall.worker.reaper import Reaper
 from heimdall.worker.running import Patience, Running
-from heimdall.worker.verdict import MemoryKills, Verdict, judge
+from heimdall.worker.settlement import Settlement
+from heimdall.worker.verdict import MemoryKills
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +45,7 @@ class SlotsLoop:
         payload: Mapping[str, Any] | None = None,
         patience: Patience | None = None,
         is_only_worker: bool = False,
+        database: str = "",
     ) -> None:
         self._stores = stores
         self._wake = wake
@@ -50,17 +54,20 @@ class SlotsLoop:
         self._entry = entry
         self._data_dir = data_dir
         self._dispatch = dispatch
+        self._settlement = Settlement(stores, dispatch)
+        self._reaper = Reaper()
         self._job_env = dict(job_env or {})
         self._payload = dict(payload or {})
         self._patience = patience or Patience()
         self._is_only_worker = is_only_worker  # what cannot run here can run nowhere
+        self._database = database  # its name without secrets, "" for that of the data folder
         self._threads = max(1, (os.cpu_count() or 1) // max(1, worker.slots))
         self._running: dict[int, Running] = {}
         self._bell = threading.Event()
         self._stopping = threading.Event()
         self._finished = threading.Event()
         self._has_begun = False
-        self._has_adopted = False
+        self.has_adopted = False  # what an earlier loop of this folder left running
         self._is_away = False
         self._next_announcement = 0.0
         self._next_check = 0.0
@@ -83,16 +90,18 @@ class SlotsLoop:
 
     def run(self) -> None:
         self._has_begun = True
-        threading.Thread(target=self._listen, name="slots-wake", daemon=True).start()
         try:
+            threading.Thread(target=self._listen, name="slots-wake", daemon=True).start()
             while not self._stopping.is_set():
                 self._step_safely()
                 self._bell.wait(self._patience.look_seconds)
                 self._bell.clear()
             self._drain()
         finally:
-            self._server.close()
-            self._finished.set()
+            try:
+                self._server.close()
+            finally:
+                self._finished.set()
 
     def stop(self) -> None:
         """Stop taking jobs, hand the running ones back, and return when all of that is done."""
@@ -115,9 +124,9 @@ class SlotsLoop:
         """Everything the loop does between two waits. A database that is away only delays it."""
         self._keep_server()
         try:
-            if not self._has_adopted:
+            if not self.has_adopted:
                 self._adopt()
-                self._has_adopted = True
+                self.has_adopted = True
             self._settle_ended()
             self._supervise()
             self._announce()
@@ -132,10 +141,20 @@ class SlotsLoop:
         self._wake.welcome(is_free=self.num_free > 0)
 
     def _listen(self) -> None:
+        is_failing = False
         while not self._stopping.is_set():
-            if self._wake.wait(1.0):
-                self._bell.set()
-            self._end_stopped()
+            try:
+                if self._wake.wait(1.0):
+                    self._bell.set()
+                self._end_stopped()
+                self._reaper.reap([*self._server.pids, *self._running])
+            except Exception:  # such as no descriptor left: without this thread jobs would start late
+                if not is_failing:
+                    logger.exception("Waiting for queued jobs failed; trying again every second")
+                is_failing = True
+                self._stopping.wait(1.0)
+            else:
+                is_failing = False
 
     def _end_stopped(self) -> None:
         """End processes that were stopped for a whole lease: one may hold SQLite's lock, which stops everybody.
@@ -154,9 +173,10 @@ class SlotsLoop:
 
     def _keep_server(self) -> None:
         now = time.monotonic()
+        self._server.check()
         if self._worker.slots > 0 and not self._server.is_alive and now >= self._next_start:
-            self._server.start()
             self._next_start = now + 1.0
+            self._server.start()
 
     def _announce(self) -> None:
         now = time.monotonic()
@@ -194,12 +214,12 @@ class SlotsLoop:
                 "threads": self._threads,
                 "data_dir": str(self._data_dir),
             },
-            title=_title(job.id),
+            title=job_title(job.id),
             output=files.output,
             env=self._job_env | {"CUDA_VISIBLE_DEVICES": ",".join(devices)},
         )
         try:
-            files.begin(devices)
+            files.begin(devices, self._database)
             process = self._server.spawn(request, self.ring)
         except (ForkServerError, OSError) as error:
             logger.warning("Job %s could not be started and goes back to the queue: %s", job.id, error)
@@ -208,6 +228,7 @@ class SlotsLoop:
             self._stores.attempts.end(job.id, token, Outcome(action=Action.RELEASED))
             self._dispatch(job.id)
             return
+        logger.info("Job %s (%s) runs as process %d", job.job_name, job.id, process.pid)
         running = self._keep(job.id, token, job.attempt, process, devices)
         running.is_recorded = False
         self._record(running)
@@ -240,30 +261,49 @@ class SlotsLoop:
     # Taking over what an earlier loop of this machine left
 
     def _adopt(self) -> None:
-        for pulse in self._stores.jobs.pulses():
-            if pulse.host != self._worker.host:
-                continue
-            if pulse.pid is not None and is_same_process(pulse.pid, pulse.process_started or 0.0, _title(pulse.job_id)):
-                if pulse.worker == self._worker.name:
-                    self._take_over(pulse, pulse.pid)
-            elif pulse.pid is not None or pulse.worker == self._worker.name:
-                files = AttemptFiles(self._data_dir, pulse.job_id, pulse.attempt)
-                self._lose(pulse.job_id, pulse.lease_token, files, "its process ended while the server was down")
-        self._sweep()
+        """Whoever started the orphans of this folder is gone: its lock is ours. They count against slots and devices.
 
-    def _take_over(self, pulse: Pulse, pid: int) -> None:
-        logger.info("Job %s still runs as process %d and is taken over", pulse.job_id, pid)
-        process = JobProcess(pid, self.ring, started=pulse.process_started)
-        files = AttemptFiles(self._data_dir, pulse.job_id, pulse.attempt)
-        self._keep(pulse.job_id, pulse.lease_token, pulse.attempt, process, files.noted_devices())
+        One whose attempt is over (its job was deleted, or given to somebody else) is ended by `_supervise`.
+        """
+        orphans = find_orphans(self._data_dir)  # first: a process that ends now has its pulse still
+        pulses = {(pulse.job_id, pulse.attempt): pulse for pulse in self._stores.jobs.pulses()}
+        for orphan in orphans:
+            files = AttemptFiles(self._data_dir, orphan.job_id, orphan.attempt)
+            if files.is_for(self._database):
+                self._take_over(orphan, files, pulses.pop((orphan.job_id, orphan.attempt), None))
+            else:
+                logger.warning("Job %s still runs as process %d for another database", orphan.job_id, orphan.pid)
+        for pulse in pulses.values():
+            if pulse.host == self._worker.host:
+                self._lose_when_gone(pulse)
+        self._sweep({(orphan.job_id, orphan.attempt) for orphan in orphans})
+
+    def _take_over(self, orphan: Orphan, files: AttemptFiles, pulse: Pulse | None) -> None:
+        if orphan.pid in self._running:  # the database went away in the middle of an earlier try
+            return
+        logger.info("Job %s still runs as process %d and is taken over", orphan.job_id, orphan.pid)
+        process = JobProcess(orphan.pid, self.ring, started=orphan.started)
+        token = pulse.lease_token if pulse else ""
+        running = self._keep(orphan.job_id, token, orphan.attempt, process, files.noted_devices())
+        running.is_recorded = pulse is None or pulse.pid is not None
         process.watch()
 
-    def _sweep(self) -> None:
+    def _lose_when_gone(self, pulse: Pulse) -> None:
+        files = AttemptFiles(self._data_dir, pulse.job_id, pulse.attempt)
+        if pulse.pid is None:  # claimed, and perhaps started: by an earlier loop of this folder?
+            is_lost = pulse.worker == self._worker.name or files.note.exists()
+        else:
+            is_lost = not is_same_process(pulse.pid, pulse.process_started or 0.0, job_title(pulse.job_id))
+        if is_lost:
+            cause = "its process ended while the server was down"
+            self._settlement.lose(pulse.job_id, pulse.lease_token, files, cause)
+
+    def _sweep(self, alive: set[tuple[str, int]]) -> None:
         """Remove files of attempts that are over."""
-        live = {(running.job_id, running.attempt) for running in self._running.values()}
-        live |= {(pulse.job_id, pulse.attempt) for pulse in self._stores.jobs.pulses()}
         folder = self._data_dir / "attempts"
-        for name in {attempt_of(path) for path in folder.glob("*-*")} - live:
+        found = {attempt_of(path) for path in folder.glob("*-*")}
+        alive |= {(pulse.job_id, pulse.attempt) for pulse in self._stores.jobs.pulses()}
+        for name in found - alive:
             AttemptFiles(self._data_dir, *name).remove()
 
     # Watching
@@ -277,7 +317,7 @@ class SlotsLoop:
             running.memory.refresh()
             if not running.is_recorded:
                 self._record(running)
-            job = self._held(running)
+            job = self._settlement.held(running)
             if job is None:
                 running.lease_gone_at = running.lease_gone_at or now
                 if now - running.lease_gone_at >= self._patience.exit_seconds:
@@ -292,83 +332,23 @@ class SlotsLoop:
         elif waited >= self._patience.cancel_seconds:
             running.process.terminate()
 
-    def _held(self, running: Running) -> Job | None:
-        """The job, while this attempt holds it."""
-        try:
-            job = self._stores.jobs.get(running.job_id)
-        except JobNotFoundError:
-            return None
-        return job if job.status is Status.RUNNING and job.lease_token == running.token else None
-
     # After the end
 
     def _settle_ended(self) -> None:
         for running in [running for running in self._running.values() if running.process.has_ended]:
             try:
-                self._settle(running)
+                self._settlement.settle(running, is_stopping=self._stopping.is_set())
             except RequestChangedError:  # asked for something meanwhile: look again
                 self.ring()
                 continue
             running.files.remove()
             del self._running[running.process.pid]
 
-    def _settle(self, running: Running) -> None:
-        """Record the end of a process that did not record it itself."""
-        job = self._held(running)
-        if job is None:
-            self._dispatch_if_pending(running.job_id)
-            return
-        if self._stopping.is_set():
-            self._release(job, running)
-            return
-        verdict = judge(
-            running.process.status,
-            epoch=max(job.current_epoch, running.files.noted_epoch()) + 1 if job.total_epochs else None,
-            is_memory_exhausted=running.memory.have_risen(),
-        )
-        logger.warning("Job %s (process %d): %s", job.id, running.process.pid, verdict.message)
-        if verdict.is_lost:
-            self._lose(job.id, running.token, running.files, verdict.message)
-        else:
-            self._fail(job, running, verdict)
-
-    def _fail(self, job: Job, running: Running, verdict: Verdict) -> None:
-        outcome = Outcome(
-            action=Action.FAIL,
-            reason=verdict.reason,
-            error_message=verdict.message,
-            seen=job.requested,
-            log_lines=leftover_lines(running.files),
-        )
-        try:
-            self._stores.attempts.end(job.id, running.token, outcome)
-        except LeaseLostError:
-            return
-
-    def _release(self, job: Job, running: Running) -> None:
-        """The loop stops and the process could not hand its job back itself."""
-        outcome = Outcome(action=Action.RELEASED, seen=job.requested, log_lines=leftover_lines(running.files))
-        try:
-            self._stores.attempts.end(job.id, running.token, outcome)
-        except LeaseLostError:
-            return
-        self._dispatch_if_pending(job.id)
-
-    def _lose(self, job_id: str, token: str, files: AttemptFiles, cause: str) -> None:
-        job = self._stores.attempts.lose(job_id, token, heartbeat=None, cause=cause, log_lines=leftover_lines(files))
-        if job is not None and job.status is Status.PENDING:
-            self._dispatch(job_id)
-
-    def _dispatch_if_pending(self, job_id: str) -> None:
-        try:
-            if self._stores.jobs.get(job_id).status is Status.PENDING:
-                self._dispatch(job_id)
-        except JobNotFoundError:
-            return
-
     # Stopping
 
     def _drain(self) -> None:
+        if self._running:
+            logger.info("Stopping: %d running job(s) go back to the queue and continue later", len(self._running))
         for running in self._running.values():
             running.process.terminate()
         self._settle_until(time.monotonic() + self._patience.drain_seconds)
@@ -384,15 +364,14 @@ class SlotsLoop:
     def _settle_until(self, deadline: float) -> None:
         while True:
             try:
+                self._server.check()
                 self._settle_ended()
             except UnavailableError as error:
                 logger.warning("The database is away while jobs are handed back: %s", error)
+            except Exception:  # the drain goes on: jobs that do not stop must be ended
+                logger.exception("A job could not be handed back")
             left = deadline - time.monotonic()
             if not self._running or left <= 0:
                 return
             self._bell.wait(min(left, 0.5))
             self._bell.clear()
-
-
-def _title(job_id: str) -> str:
-    return f"heimdall run-job {job_id}"

@@ -1,10 +1,11 @@
-"""A trainer of kind `act` that does one odd thing in each of its epochs: what `ACTS` holds under its config's `act`."""
+"""A trainer of kind `act`: in each of its epochs (once, if it has none) it does what `ACTS` has under its `act`."""
 
 import asyncio
 import sys
 from collections.abc import Callable
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
+import numpy as np
 from pydantic import BaseModel
 
 from heimdall.sdk import EpochReport, TrainerSpec, TrainingContext
@@ -27,6 +28,8 @@ def run(context: TrainingContext) -> None:
     context.checkpoint_to_load()
     context.started(dataset_size=8, train_samples=8, val_samples=0, model_architecture=None)
     context.set_phase("training")
+    if not config.epochs:
+        ACTS[config.act](context)
     for epoch in range(1, config.epochs + 1):
         context.raise_if_stopped()
         ACTS[config.act](context)
@@ -125,3 +128,44 @@ def exit_with_zero(context: TrainingContext) -> NoReturn:
 def exit_with_nothing(context: TrainingContext) -> NoReturn:
     context.finish_epoch(report(1))
     sys.exit()
+
+
+@act
+def report_of_numpy(context: TrainingContext) -> None:
+    context.log({"loss": cast("Any", np.float32(0.5))}, cast("Any", np.int64(3)))
+    context.finish_epoch(
+        report(
+            np.int64(1),
+            step=np.int32(7),
+            metrics={"val_loss": np.float32(0.25), "good": np.bool_(True), "bad": "text", "epoch": 99.0, 3: 1.0},
+            is_best=np.bool_(True),
+            best_epoch=np.int64(1),
+            best_value=np.float32(0.25),
+            manifest={"seed": np.int64(3), "caf\udce9": [np.zeros(2), {1}]},
+        )
+    )
+
+
+@act
+def log_wrongly(context: TrainingContext) -> None:
+    wrong: Any = {"loss": "much", "caf\udce9": 1.0, "": 2.0, "right": 3.0}
+    for step in (-1, 1.5, 1 << 63, None, 5):
+        context.log(wrong, cast("Any", step))
+    context.set_phase("dancing")
+    context.progress(cast("Any", "many"), 3, "a\0b")
+
+
+@act
+def warn_without_end(context: TrainingContext) -> None:
+    for number in range(300):
+        context.warn(f"warning {number} " + "x" * 5000)
+
+
+@act
+def report_nan(context: TrainingContext) -> None:
+    context.finish_epoch(report(1, metrics={"val_loss": float("nan")}))
+
+
+@act
+def report_text_for_epoch(context: TrainingContext) -> None:
+    context.finish_epoch(report("one"))

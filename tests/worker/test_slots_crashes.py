@@ -103,7 +103,8 @@ def test_a_machine_that_can_store_nothing_leaves_the_jobs_to_others(place: Place
         wait_until(lambda: place.stores.jobs.get(job.id).attempt >= 2)
         folder.unlink()
         job = place.wait(job)
-    assert (job.status, job.restarts, job.warnings) == (Status.COMPLETED, 0, [])
+    assert (job.status, job.restarts) == (Status.COMPLETED, 0)
+    assert job.warnings == ["The metric 'odd' became NaN in epoch 1."]  # of the trainer, none of its starts
 
 
 def test_restarts_without_progress_come_to_an_end(place: Place, gate: Gate) -> None:

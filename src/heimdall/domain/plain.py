@@ -38,6 +38,8 @@ def real_number(name: str, value: Any) -> float:
     try:
         item = getattr(value, "item", None)
         number = value if item is None else item()
+        if type(number) is float:
+            return number
         if not isinstance(number, str | bytes | bytearray):
             return float(number)
     except OverflowError:

@@ -76,11 +76,16 @@ class TrainingContext(Protocol):
     def set_phase(self, phase: str) -> None: ...
 
     def warn(self, message: str) -> None:
-        """Add a line to the job's `warnings` (the same line only once)."""
+        """Add a line to the job's `warnings` (the same line only once; beyond 100 lines, to its log)."""
         ...
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Record points of series. Numbers and CPU scalars tensors are read in the call."""
+        """Record points of series: numbers or scalars of NumPy or torch, at a step from 0 to 2**62 - 1.
+
+        Read in the call; a tensor of an accelerator is copied in the order of its stream, without waiting for it.
+        Changing it afterwards changes nothing that was logged. A name is printable text of up to 200 characters.
+        Never raises: what cannot be recorded is left out, and a warning of the job says so once.
+        """
         ...
 
     def dataset(self) -> DatasetFolder:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO, Self
 
+from heimdall.domain.plain import real_number
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.stopping import StopTraining
 
@@ -95,7 +96,7 @@ class FakeContext:
             self.warnings.append(message)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        self.points.append((step, {name: float(value) for name, value in values.items()}))
+        self.points.append((step, {name: real_number(name, value) for name, value in values.items()}))
 
     def dataset(self) -> DatasetFolder:
         assert self.dataset_folder is not None, "this FakeContext was made without a dataset"

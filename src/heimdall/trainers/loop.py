@@ -170,7 +170,7 @@ class Loop:
             norms.append(self._clip())
             self.fabric_optimizer.step()
             results.add(result, batch.num_own)
-            # The context reads it, without waiting for a GPU.
+            # A tensor of a GPU: the context copies it without waiting for the GPU.
             loss: Any = self.group.mean(result.loss.detach(), batch.num_own, batch.num_all)
             self.context.log({"train_loss": loss, "learning_rate": rate}, step)
         outcome = results.outcome(self.group)

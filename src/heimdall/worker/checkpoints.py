@@ -25,6 +25,7 @@ from heimdall.domain.attempt import (
 from heimdall.domain.errors import CheckpointDamagedError, HeimdallError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job
+from heimdall.domain.plain import plain_json
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.jobs.deletions import remove_keys
 from heimdall.sdk.context import EpochReport
@@ -149,7 +150,7 @@ class Checkpoints:
             step=report.step,
             file=file,
             val_loss=metrics.get("val_loss"),
-            manifest=dict(report.manifest),
+            manifest=plain_json(report.manifest),
         )
         part = Part(
             checkpoint=checkpoint,

@@ -1,6 +1,8 @@
 """The TrainingContext of a real job: what a trainer reports goes to the store and the artifacts."""
 
 import copy
+import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -15,19 +17,29 @@ from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Phase, Reason, Requested
 from heimdall.domain.lifecycle import Action
+from heimdall.domain.plain import plain_json, whole_number
 from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.text import clean, cut
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run
 from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining
-from heimdall.worker.checkpoints import Checkpoints, newest_intact
+from heimdall.worker.checkpoints import Checkpoints, newest_intact, non_finite_name
 from heimdall.worker.datasets import JobDatasets, Making
+from heimdall.worker.epoch_report import plain_report
 from heimdall.worker.files import AttemptFiles, build_once
 from heimdall.worker.heartbeat import Heartbeat
+from heimdall.worker.point_log import PointLog
 from heimdall.worker.ranks import Orders, Ranks
 from heimdall.worker.stopping import StopFlag
 from heimdall.worker.writer import Part, Writer
+
+logger = logging.getLogger(__name__)
+
+PHASES = frozenset(phase.value for phase in Phase)
+MAX_WARNINGS = 100
+MAX_WARNING_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +86,11 @@ class WorkerContext:
         self._parts = parts
         self._stop = parts.stop
         self._writer = parts.writer
-        self._rows = parts.writer.rows
         self._config = parts.config
         self._making: Making | None = None
         self._is_detour = False  # makes a dataset on the way of a job that trains on it
         self._progress = Progress(warnings=set(parts.job.warnings))
+        self._points = PointLog(parts.writer.rows, self.warn)
 
     @property
     def job_id(self) -> str:
@@ -127,19 +139,29 @@ class WorkerContext:
     def set_phase(self, phase: str) -> None:
         if self._is_detour or phase == self._progress.phase:
             return
-        self._progress.phase = Phase(phase).value
+        if phase not in PHASES:
+            self.warn(f"There is no phase {cut(repr(phase), 40)}; a phase is one of {', '.join(sorted(PHASES))}.")
+            return
+        self._progress.phase = phase
         data = {"status": "running", "phase": phase, "attempt": self.attempt, "worker": self._parts.job.worker}
         self._writer.submit(Part(events=[NewEvent(EventName.PHASE, data)], summary={"phase": Phase(phase)}))
 
     def warn(self, message: str) -> None:
-        if message in self._progress.warnings:
+        warnings = self._progress.warnings
+        message = cut(str(plain_json(message)), MAX_WARNING_CHARS)
+        if message in warnings:
             return
-        self._progress.warnings.add(message)
+        if len(warnings) > MAX_WARNINGS:  # each further one is a line of the log alone
+            logger.warning("%s", message)
+            return
+        if len(warnings) == MAX_WARNINGS:
+            logger.warning("%s", message)
+            message = f"There were more than {MAX_WARNINGS} warnings; the log has the others."
+        warnings.add(message)
         self._writer.submit(Part(summary={"warnings_add": [message]}))
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        # Everything is read now: a tensor may be changed in place a moment later.
-        self._rows.append((step, time.time(), [(name, float(value)) for name, value in values.items()]))
+        self._points.add(values, step)
 
     # Data
 
@@ -180,18 +202,27 @@ class WorkerContext:
 
     def publish_dataset(self, folder: Path, *, num_samples: int, sha256: str, quality: Mapping[str, Any]) -> None:
         self.raise_if_stopped()
+        count, plain = whole_number("num_samples", num_samples), plain_json(quality)
         making = self._making or self._parts.datasets.own()
         with self._holding(making):
-            self._parts.datasets.publish(making, folder, num_samples=num_samples, sha256=sha256, quality=quality)
+            self._parts.datasets.publish(making, folder, num_samples=count, sha256=sha256, quality=plain)
 
     def started(
         self, *, dataset_size: int, train_samples: int, val_samples: int, model_architecture: str | None
     ) -> None:
-        sizes = {"dataset_size": dataset_size, "train_samples": train_samples, "val_samples": val_samples}
+        given = {"dataset_size": dataset_size, "train_samples": train_samples, "val_samples": val_samples}
+        sizes = {name: self._count(name, value) for name, value in given.items()}
         data = {"status": "running", "config": dict(self._config), **sizes, "attempt": self.attempt}
         self._progress.architecture = model_architecture
         summary = {**sizes, "model_architecture": self.model_architecture or model_architecture}
         self._writer.submit(Part(events=[NewEvent(EventName.STARTED, data)], summary=summary))
+
+    def _count(self, name: str, value: Any) -> int:
+        try:
+            return whole_number(name, value)
+        except (TypeError, ValueError) as error:
+            self.warn(f"0 is shown in its place: {error}")
+            return 0
 
     # Epochs
 
@@ -229,6 +260,7 @@ class WorkerContext:
 
     def took_over(self, *, epoch: int, step: int) -> None:
         parts = self._parts
+        epoch, step = whole_number("epoch", epoch), whole_number("step", step)
         parts.writer.flush()
         parts.stores.attempts.took_over(self.job_id, parts.token, from_epoch=epoch, from_step=step)
         if self._progress.damaged:  # superseded now, even should they turn out readable again
@@ -238,9 +270,19 @@ class WorkerContext:
 
     def finish_epoch(self, report: EpochReport) -> None:
         self._stop_on_failure()
+        report = plain_report(report, self.warn)
+        self._warn_of_non_finite(report)
         with suppress(OSError):  # only makes the message after a crash more exact
             self._parts.files.epoch.write_text(str(report.epoch), "ascii")
         self._parts.checkpoints.save(report)
+
+    def _warn_of_non_finite(self, report: EpochReport) -> None:
+        """Once for each metric of the job."""
+        for name, value in report.metrics.items():
+            known = f"The metric '{name}' became "
+            if value is None or math.isfinite(value) or any(line.startswith(known) for line in self._progress.warnings):
+                continue
+            self.warn(f"{known}{non_finite_name(value)} in epoch {report.epoch}.")
 
     def pause_point(self) -> None:
         self._parts.heartbeat.poll()
@@ -268,11 +310,12 @@ class WorkerContext:
             raise self._stop.failure
 
     def progress(self, current: int, total: int, message: str) -> None:
+        current, total = self._count("current", current), self._count("total", total)
         now = time.monotonic()
         if now < self._progress.next_message_at and current < total:
             return
         self._progress.next_message_at = now + 1.0
-        percent = round(100.0 * current / max(1, total), 2)
+        percent = min(100.0, round(100.0 * current / max(1, total), 2))
         data = {"current": current, "total": total, "progress_percent": percent, "message": message}
         # That of a job which trains counts its epochs, whatever is prepared before them.
         summary = {} if self._is_detour or self._parts.job.total_epochs else {"progress_percent": percent}
@@ -282,9 +325,10 @@ class WorkerContext:
 
     def save_artifact(self, name: str, artifact_type: str, write: Callable[[BinaryIO], None]) -> None:
         self._progress.num_files += 1
+        name, kind = clean(name), ArtifactType(artifact_type)
         key = f"{self.job_id}/a{self.attempt}/f{self._progress.num_files}/{name}"
         file = self._parts.artifacts.put(key, write)
-        artifact = Artifact(name=name, file=file, artifact_type=ArtifactType(artifact_type))
+        artifact = Artifact(name=name, file=file, artifact_type=kind)
         self._parts.checkpoints.name(name, file)
         self._writer.submit(Part(artifacts={name: artifact}))
 

@@ -1,14 +1,24 @@
 """New points of series as live events: thinned, and at most one event at a time."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from heimdall.domain.attempt import SeriesPoints
 from heimdall.domain.events import EventName, NewEvent
 
 MAX_POINTS = 200
 
-Row = tuple[int, float, list[tuple[str, float]]]  # step, unix time, values by name
+
+class Values(Protocol):
+    """Names with their values; reading them may wait for a device."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[tuple[str, float]]: ...
+
+
+Row = tuple[int, float, Values]  # step, unix time, values by name
 Point = tuple[int, float | None]
 
 

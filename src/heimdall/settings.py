@@ -1,12 +1,17 @@
 """The one place that reads the environment.
 
-Flags win over `HEIMDALL_…` variables, those over a `heimdall.toml` in the working folder.
+Flags win over `HEIMDALL_…` variables, those over files: `client.toml` of the home folder says which service the
+command line talks to, `heimdall.toml` of the working folder sets all the rest. An empty variable is none.
 """
 
 import difflib
 import json
+import logging
 import os
 import re
+import tomllib
+from collections.abc import Collection
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -14,6 +19,7 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -27,10 +33,15 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 SHORTEST_SECRET = 16
 PREFIX = "HEIMDALL_"
 SETTINGS_FILE = "heimdall.toml"
+CLIENT_FILE = "client.toml"
+CLIENT_FIELDS = frozenset({"url", "token"})
+SERVER_OF_CLIENT = frozenset({"host", "port", "admin_token"})  # by which a client finds the service of this machine
 OF_TESTS = ("HEIMDALL_TEST_", "HEIMDALL_CHAOS_", "HEIMDALL_FAULT_")
 # What Kubernetes sets in every pod beside a Service whose name begins with `heimdall-`.
 SERVICE_LINK = re.compile(r"HEIMDALL_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_\w+)?)")
+SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")  # as Kubernetes sets HEIMDALL_PORT beside a Service `heimdall`
 SECRET_FIELD = re.compile(r"password|passwd|passphrase|pwd|secret|token|signature|credential|access_?key|^sig$", re.I)
+logger = logging.getLogger(__name__)
 
 
 def _usable_secret(secret: SecretStr | None) -> SecretStr | None:
@@ -85,11 +96,91 @@ Secret = Annotated[SecretStr | None, AfterValidator(_usable_secret)]
 Words = Annotated[list[str], NoDecode, BeforeValidator(_listed)]
 
 
+class Environment(EnvSettingsSource):
+    @override
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        if SERVICE_ADDRESS.match(str(found.get("port"))):
+            del found["port"]
+        return found
+
+
+class SettingsFileError(ValueError):
+    """A file of settings that cannot be used; the message names it."""
+
+
+class SettingsFile(TomlConfigSettingsSource):
+    @override
+    def _read_file(self, file_path: Path | Traversable) -> dict[str, Any]:
+        try:
+            return tomllib.loads(file_path.read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsFileError(f"{Path(str(file_path)).resolve()} cannot be read: {error}.") from None
+
+
+class WorkingFolderFile(SettingsFile):
+    """Comes with the folder, which somebody else may have filled: it does not decide where a token is sent."""
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        _warn_of_ignored(found.keys() & CLIENT_FIELDS)
+        return {name: value for name, value in found.items() if name not in CLIENT_FIELDS}
+
+
+class UnreadWorkingFolderFile(SettingsFile):
+    """For commands that only call a service."""
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        ignored = CLIENT_FIELDS if self.current_state.get("url") else CLIENT_FIELDS | SERVER_OF_CLIENT
+        _warn_of_ignored(super().__call__().keys() & ignored)
+        return {}
+
+
+class ClientFile(SettingsFile):
+    """`url` and `token`; the token goes to no other service than that of the file."""
+
+    def __init__(self, settings_cls: type[BaseSettings]) -> None:
+        self._path = client_file()
+        super().__init__(settings_cls, self._path)
+
+    @override
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        if strange := sorted(found.keys() - CLIENT_FIELDS):
+            raise SettingsFileError(f"{self._path} can set url and token only, not {strange[0]}.")
+        if self.current_state.get("url") not in {None, found.get("url")}:
+            found.pop("token", None)
+        return found
+
+
+def client_file() -> Path:
+    folder = os.environ.get("XDG_CONFIG_HOME") or Path(os.environ.get("HOME", "/"), ".config")
+    return Path(folder) / "heimdall" / CLIENT_FILE
+
+
+def _warn_of_ignored(names: Collection[str]) -> None:
+    if names:
+        logger.warning(
+            "%s sets %s, which is ignored: which service the command line talks to, and with which token, is set by "
+            "HEIMDALL_URL and HEIMDALL_TOKEN, or in %s.",
+            Path(SETTINGS_FILE).resolve(),
+            " and ".join(sorted(names)),
+            client_file(),
+        )
+
+
 class Settings(BaseSettings):
     """What an installation can be told. `heimdall config` prints what is in force."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, toml_file=SETTINGS_FILE, extra="forbid", frozen=True, validate_default=True
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        toml_file=SETTINGS_FILE,
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
     )
 
     data_dir: Path = Field(Path("heimdall-data"), description="Folder of the database, artifacts and caches.")
@@ -135,19 +226,19 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, Environment(settings_cls), WorkingFolderFile(settings_cls)
 
     @property
     def resolved_database_url(self) -> str:
         """The database's address with its password; `sqlite:///{data_dir}/heimdall.db` by default."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.data_dir.resolve() / 'heimdall.db'}"
+        return "sqlite:///" + _escaped(str(self.data_dir.resolve() / "heimdall.db"))
 
     @property
     def has_shared_database(self) -> bool:
         """Whether processes on other machines can use the database too."""
-        return not self.resolved_database_url.startswith("sqlite")
+        return self.database_url is not None and not self.database_url.get_secret_value().startswith("sqlite")
 
     @property
     def resolved_artifacts_url(self) -> str:
@@ -167,6 +258,54 @@ class Settings(BaseSettings):
         for name in ("database_url", "broker_url", "artifacts_url", "url"):
             shown[name] = masked_url(shown[name]) if shown[name] else shown[name]
         return shown
+
+
+class ClientSettings(Settings):
+    """For commands that call a service: the working folder has no say in which, nor in what it is sent."""
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        unread = UnreadWorkingFolderFile(settings_cls)
+        return init_settings, Environment(settings_cls), ClientFile(settings_cls), unread
+
+
+class JobSettings(Settings):
+    """For a job's process, which is told everything by the one that starts it."""
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, Environment(settings_cls)
+
+
+def _escaped(path: str) -> str:
+    """What would not be part of the path in a URL. SQLAlchemy's URL does the same, and takes long to load."""
+    return re.sub(r"[%?#]", lambda found: f"%{ord(found[0]):X}", path)
+
+
+def http_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def variables_of_settings() -> set[str]:
+    """The variables of this process that set something, which may be a password."""
+    names = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    return {variable for variable in os.environ if variable.upper() in names}
 
 
 def masked_url(url: str) -> str:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sqlalchemy import URL, make_url
 
 from heimdall.bootstrap.configuration import load, warn_of_strange_variables
 from heimdall.domain.errors import InvalidInputError
-from heimdall.settings import masked_url
+from heimdall.settings import Settings, masked_url
+from heimdall.store import prepare
 
 WORD = "hunter2"
 
@@ -33,7 +35,7 @@ def test_an_empty_broker_is_none_and_a_password_is_masked() -> None:
     assert load({"broker_url": "amqp://guest:secret@host/"}).masked()["broker_url"] == "amqp://guest:***@host/"
 
 
-@pytest.mark.parametrize("text", ["10.0.0.0/8, ::1", "10.1.2.3/8", "*", "", "127.0.0.1,*"])
+@pytest.mark.parametrize("text", ["10.0.0.0/8, ::1", "10.1.2.3/8", "*", "127.0.0.1,*"])
 def test_peers_are_addresses_networks_or_everyone(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEIMDALL_FORWARDED_ALLOW_IPS", text)
     assert load({}).forwarded_allow_ips == text
@@ -63,6 +65,41 @@ def test_an_empty_list_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(f"HEIMDALL_{name}", "")
     assert load({}).gpus is None
     assert load({}).allowed_hosts == []
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_an_empty_variable_is_none(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `${PORT:-}` in a Compose file leaves it: the default counts, or the file when it says something."""
+    default = load({})
+    monkeypatch.setenv(f"HEIMDALL_{name.upper()}", "")
+    assert load({}) == default
+    (folder / "heimdall.toml").write_text("port = 9000\nslots = 3\n")
+    assert (load({}).port, load({}).slots) == (9000, 3)
+
+
+def test_the_link_to_a_kubernetes_service_is_no_port(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEIMDALL_PORT", "tcp://10.43.0.7:8001")
+    assert load({}).port == 8001
+    (folder / "heimdall.toml").write_text("port = 9000")
+    assert load({}).port == 9000
+    monkeypatch.setenv("HEIMDALL_PORT", "9001x")
+    with pytest.raises(InvalidInputError, match="HEIMDALL_PORT cannot be used"):
+        load({})
+
+
+@pytest.mark.parametrize("name", ["runs?a", "runs%41", "a b", "#1", "ü@x:y", "a%", "?", "runs?mode=memory", "%2e%2e"])
+def test_the_database_lies_in_the_data_folder_whatever_its_name(folder: Path, name: str) -> None:
+    url = load({"data_dir": folder / name}).resolved_database_url
+    (folder / name).mkdir()
+    prepare(url, mode="upgrade")
+    assert (folder / name / "heimdall.db").stat().st_size > 0
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert make_url(url) == URL.create("sqlite", database=str(folder / name / "heimdall.db"))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    (folder / "heimdall.toml").write_bytes(b"\xef\xbb\xbfport = 9000\n")
+    assert load({}).port == 9000
 
 
 @pytest.mark.parametrize("text", ["[a]", '["a"', "[1, 2]", '[["a"]]'])

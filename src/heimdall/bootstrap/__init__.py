@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def load_settings(**flags: Any) -> "Settings":
-    """Settings from flags (None: not given), the environment and `heimdall.toml`.
+    """Settings from flags (None: not given), the environment and the files of settings.
 
     Raises:
         InvalidInputError: a value that cannot be used; the message names it.
@@ -24,6 +24,17 @@ def load_settings(**flags: Any) -> "Settings":
     from heimdall.bootstrap.configuration import load
 
     return load(flags)
+
+
+def load_client_settings(**flags: Any) -> "Settings":
+    """For a command that only calls a service: nothing of the working folder says which, or what it is sent.
+
+    Raises: InvalidInputError.
+    """
+    from heimdall.bootstrap.configuration import load
+    from heimdall.settings import ClientSettings
+
+    return load(flags, ClientSettings)
 
 
 def up(settings: "Settings") -> int:

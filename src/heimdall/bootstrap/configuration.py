@@ -3,10 +3,8 @@
 import json
 import logging
 import sys
-import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,19 +12,29 @@ from pydantic_settings import SettingsError
 from typing_extensions import override
 
 from heimdall.domain.errors import InvalidInputError
-from heimdall.settings import PREFIX, SETTINGS_FILE, Settings, is_in_environment, nearest, unknown_variables
+from heimdall.settings import (
+    CLIENT_FIELDS,
+    PREFIX,
+    SETTINGS_FILE,
+    Settings,
+    SettingsFileError,
+    client_file,
+    is_in_environment,
+    nearest,
+    unknown_variables,
+)
 
 logger = logging.getLogger(__name__)
 
 
-def load(flags: Mapping[str, Any]) -> Settings:
+def load(flags: Mapping[str, Any], kind: type[Settings] = Settings) -> Settings:
     given = {name: value for name, value in flags.items() if value is not None}
     try:
-        return Settings(**given)
+        return kind(**given)
     except ValidationError as error:
         raise InvalidInputError(_refusal(error, given)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{Path(SETTINGS_FILE).resolve()} cannot be read: {error}.") from None
+    except SettingsFileError as error:
+        raise InvalidInputError(str(error)) from None
     except SettingsError as error:
         raise InvalidInputError(f"The settings cannot be read: {error}.") from None
 
@@ -42,7 +50,7 @@ def _refusal(error: ValidationError, flags: Mapping[str, Any]) -> str:
     elif is_in_environment(name):
         source = f"{PREFIX}{name.upper()}"
     else:
-        source = f"{name} in {SETTINGS_FILE}"
+        source = f"{name} in {client_file() if name in CLIENT_FIELDS else SETTINGS_FILE}"
     return f"{source} cannot be used: {first['msg'].removeprefix('Value error, ')}."
 
 

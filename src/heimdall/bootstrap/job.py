@@ -15,7 +15,7 @@ from heimdall.domain.errors import ConflictError, InvalidInputError, NotFoundErr
 from heimdall.domain.job import Job
 from heimdall.domain.ports import JobStore
 from heimdall.domain.records import JobFilter
-from heimdall.settings import Settings
+from heimdall.settings import JobSettings, Settings, variables_of_settings
 from heimdall.store import Database, open_database, open_stores, prepare
 from heimdall.worker.host import this_host
 from heimdall.worker.processes import JOB_ENVIRONMENT
@@ -33,7 +33,9 @@ PAGE_JOBS = 500
 
 def run_claimed(payload: dict[str, Any]) -> NoReturn:
     """Called in the forked process with what the slots loop claimed."""
-    _run(load({}), payload["job_id"], payload["token"], payload["threads"])
+    settings = load({}, JobSettings)
+    _forget_settings()
+    _run(settings, payload["job_id"], payload["token"], payload["threads"])
 
 
 def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
@@ -45,6 +47,7 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
         ConflictError: it is not queued.
     """
     os.environ.update(JOB_ENVIRONMENT)
+    _forget_settings()
     if is_follower():
         import_module("heimdall.worker.rank_context").follow()  # loads torch, so no earlier
     database = open_existing(settings)
@@ -58,8 +61,15 @@ def run_by_hand(settings: Settings, job_id: str) -> NoReturn:
     _run(settings, job.id, job.lease_token or "", os.cpu_count() or 1)
 
 
+def _forget_settings() -> None:
+    """They are read: what a trainer prints, logs or hands to a process of its own must not hold a password."""
+    for name in variables_of_settings():
+        del os.environ[name]
+
+
 def verify_epoch(settings: Settings, word: str, after_epoch: int | None) -> "Verdict":
     os.environ.update(JOB_ENVIRONMENT)
+    _forget_settings()
     stores = open_stores(open_existing(settings))
     job = find_job(stores.jobs, word)
     # Loaded by name and only now: it loads torch, which must find the environment of a job.

@@ -29,7 +29,7 @@ from heimdall.domain.errors import StartRefusedError
 from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import specs
-from heimdall.settings import LOOPBACK, Settings
+from heimdall.settings import LOOPBACK, Settings, http_url
 from heimdall.store import stored_figures
 from heimdall.worker.slots import SlotsLoop
 
@@ -190,7 +190,7 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
     )
     host, port = listener.getsockname()[:2]
     data_dir = installation.settings.data_dir
-    logger.info("Heimdall %s on http://%s:%s, data in %s", heimdall.__version__, host, port, data_dir)
+    logger.info("Heimdall %s on %s, data in %s", heimdall.__version__, http_url(host, port), data_dir)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
         signal.signal(number, _already_handled)
     try:
@@ -216,6 +216,6 @@ def listen(settings: Settings) -> socket.socket:
         number = error.errno if isinstance(error, OSError) else None
         flag = "--port" if number in {errno.EADDRINUSE, errno.EACCES} else "--host"
         reason = error.strerror if isinstance(error, OSError) else "no host name"
-        address = f"{settings.host}:{settings.port}"
+        address = http_url(settings.host, settings.port).removeprefix("http://")
         raise StartRefusedError(f"Cannot listen on {address} ({reason}); choose another {flag}.") from None
     return listener

@@ -10,7 +10,7 @@ from sqlalchemy import make_url
 from heimdall.bootstrap.installation import Installation
 from heimdall.domain.attempt import WorkerInfo
 from heimdall.sdk.registry import specs
-from heimdall.settings import Settings
+from heimdall.settings import Settings, variables_of_settings
 from heimdall.worker import gpus
 from heimdall.worker.host import this_host
 from heimdall.worker.processes import ForkServer, ProcessServer, SpawnServer
@@ -58,19 +58,20 @@ def _database_name(settings: Settings) -> str:
 
 
 def _process_server(*, has_broker: bool) -> ProcessServer:
+    withheld = variables_of_settings()  # tokens and passwords; a trainer could read them in its own process
     if sys.platform != "linux":
-        return SpawnServer()
+        return SpawnServer(withheld=withheld)
     modules = dict.fromkeys(name for spec in specs().values() for name in spec.preload)
-    return ForkServer([*modules, *PRELOAD, *(BROKER_PRELOAD if has_broker else ())])
+    return ForkServer([*modules, *PRELOAD, *(BROKER_PRELOAD if has_broker else ())], withheld=withheld)
 
 
 def job_environment(settings: Settings) -> dict[str, str]:
     """Addresses go to a job in its environment: an argument shows in every process list."""
-    return {
+    given = {
         "HEIMDALL_DATA_DIR": str(settings.data_dir.resolve()),
         "HEIMDALL_DATABASE_URL": settings.resolved_database_url,
-        "HEIMDALL_BROKER_URL": settings.broker_url.get_secret_value() if settings.broker_url else "",
         "HEIMDALL_ARTIFACTS_URL": settings.resolved_artifacts_url,
-        "HEIMDALL_ADMIN_TOKEN": "",  # a job does not call the service
-        "HEIMDALL_TOKEN": "",
     }
+    if settings.broker_url is not None:
+        given["HEIMDALL_BROKER_URL"] = settings.broker_url.get_secret_value()
+    return given

@@ -12,12 +12,15 @@ def connect(url: str | None) -> "HeimdallClient":
     from heimdall import bootstrap
     from heimdall.client import HeimdallClient
 
-    settings = bootstrap.load_settings(url=url)
-    token = settings.token or settings.admin_token
-    address = settings.url or local_url(settings.host, settings.port)
+    settings = bootstrap.load_client_settings(url=url)
+    if settings.url:
+        address, token = settings.url, settings.token  # the admin token is that of this machine's service
+    else:
+        address, token = local_url(settings.host, settings.port), settings.token or settings.admin_token
     return HeimdallClient(address, token=token.get_secret_value() if token else None)
 
 
 def local_url(host: str, port: int) -> str:
-    host = EVERY_ADDRESS.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    from heimdall.settings import http_url
+
+    return http_url(EVERY_ADDRESS.get(host, host), port)

@@ -16,7 +16,8 @@ def config(*, as_json: AsJson = False) -> None:
     from heimdall import bootstrap
     from heimdall.cli.output import print_json, print_table
 
-    shown = bootstrap.load_settings().masked()
+    calling = bootstrap.load_client_settings().masked()
+    shown = bootstrap.load_settings().masked() | {name: calling[name] for name in ("url", "token")}
     if as_json:
         print_json(shown)
     else:

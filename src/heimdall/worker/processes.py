@@ -154,19 +154,21 @@ class ProcessServer(Protocol):
 
 
 class ForkServer:
-    """The owner's side of `heimdall.worker.forkserver`."""
+    """The owner's side of `heimdall.worker.forkserver`. `withheld`: variables of ours that no job gets."""
 
     def __init__(
         self,
         preload: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
+        withheld: Collection[str] = (),
         on_change: Callable[[], None] = lambda: None,
         answer_seconds: float = 30.0,
         hung_seconds: float = 5.0,
     ) -> None:
         self._preload = list(preload)
         self._env = dict(env or {})
+        self._withheld = withheld
         self.on_change = on_change  # called when it is warm, and when it died
         self._answer_seconds = answer_seconds
         self._hung_seconds = hung_seconds
@@ -201,7 +203,7 @@ class ForkServer:
             with theirs:
                 server = subprocess.Popen(
                     [sys.executable, "-m", "heimdall.worker.forkserver", str(theirs.fileno()), *self._preload],
-                    env={**os.environ, **JOB_ENVIRONMENT, **self._env},
+                    env={**_environment(self._withheld), **self._env},
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     start_new_session=True,
@@ -311,9 +313,10 @@ class SpawnServer:
     is_warm = True
     is_alive = True
 
-    def __init__(self, *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, env: Mapping[str, str] | None = None, withheld: Collection[str] = ()) -> None:
         self._env = dict(env or {})
         self._children: dict[int, subprocess.Popen[bytes]] = {}
+        self._withheld = withheld
         self.failures: dict[str, str] = {}
 
     @property
@@ -328,7 +331,7 @@ class SpawnServer:
         with ours, theirs:
             child = subprocess.Popen(
                 [sys.executable, "-m", "heimdall.worker.forkserver", "--once", str(theirs.fileno())],
-                env={**os.environ, **JOB_ENVIRONMENT, **self._env},
+                env={**_environment(self._withheld), **self._env},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -350,6 +353,11 @@ class SpawnServer:
         end_session(child.pid)
         del self._children[child.pid]
         process.end(-code if code < 0 else code << 8)
+
+
+def _environment(withheld: Collection[str]) -> dict[str, str]:
+    """This process's, without the variables that a job must not find, not even in `/proc/self/environ`."""
+    return {name: value for name, value in os.environ.items() if name not in withheld} | JOB_ENVIRONMENT
 
 
 def end_soon(process: "subprocess.Popen[bytes]", seconds: float) -> int:

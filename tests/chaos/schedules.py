@@ -18,6 +18,7 @@ class Disturbance(StrEnum):
     KILL_BOTH = "kill -9 the job's process and its server"
     RESTART_SERVER = "stop and start the server"
     KILL_FORK_SERVER = "kill -9 the fork server"
+    DELETE = "delete the job and ask for the dataset again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ _MATRIX = [
 CASES = [_MATRIX[5 * number % len(_MATRIX)] for number in range(len(_MATRIX))]
 BLOWS = st.builds(
     Blow,
-    st.sampled_from(Disturbance),
+    st.sampled_from([disturbance for disturbance in Disturbance if disturbance is not Disturbance.DELETE]),
     after_epoch=st.integers(0, EPOCHS - 2),
     delay_seconds=st.floats(0, 0.4),
 )
@@ -79,6 +80,20 @@ SCHEDULES = (
     st.lists(BLOWS, min_size=2, max_size=4)
     .filter(lambda blows: blows != [SIMPLEST, SIMPLEST])
     .map(lambda blows: sorted(blows, key=lambda blow: blow.after_epoch))
+)
+
+# A dataset job has no epochs and cannot be paused; it takes about `DATASET_SECONDS`.
+DATASET_SAMPLES = 150_000
+DATASET_SECONDS = 4.0
+DATASET_SCHEDULES = st.lists(
+    st.builds(
+        Blow,
+        st.sampled_from([disturbance for disturbance in Disturbance if disturbance is not Disturbance.PAUSE]),
+        after_epoch=st.just(0),
+        delay_seconds=st.floats(0, DATASET_SECONDS),
+    ),
+    min_size=1,
+    max_size=3,
 )
 
 
@@ -91,9 +106,14 @@ def strike(service: RunningService, job_id: str, blow: Blow) -> bool:
         what=f"the job reaches epoch {blow.after_epoch}",
     )
     time.sleep(blow.delay_seconds)  # any moment of an epoch may be hit: the delay is drawn, not waited for
-    match blow.disturbance:
-        case Disturbance.PAUSE:
-            return pause_and_resume(service, job_id)
+    if blow.disturbance is Disturbance.PAUSE:
+        return pause_and_resume(service, job_id)
+    return disturb(service, job_id, blow.disturbance) and job["status"] not in ENDED
+
+
+def disturb(service: RunningService, job_id: str, disturbance: Disturbance) -> bool:
+    """Whether there was something to hit."""
+    match disturbance:
         case Disturbance.KILL_TRAINER:
             return service.kill_job(job_id)
         case Disturbance.KILL_SERVER:
@@ -108,7 +128,9 @@ def strike(service: RunningService, job_id: str, blow: Blow) -> bool:
             service.start(warm=False)
         case Disturbance.KILL_FORK_SERVER:
             service.kill_fork_server()
-    return job["status"] not in ENDED
+        case Disturbance.PAUSE | Disturbance.DELETE:
+            raise AssertionError(f"{disturbance} needs more than a blow")
+    return True
 
 
 def pause_and_resume(service: RunningService, job_id: str) -> bool:

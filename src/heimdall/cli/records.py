@@ -100,9 +100,9 @@ def _print_epochs(client: "HeimdallClient", job_id: str, rows: "list[EpochRow]")
 
     best_metric = best_metric_in(client.trainers(), client.jobs.get(job_id))
     held = {name: 1 for row in rows for name, value in row.items() if value is not None}
-    known = for_people(held, {name: 1 for row in rows for name in row} or {"epoch": 1})
-    names = [name for name in ordered_metrics(known, best_metric) if name not in ("epoch", *LAST_COLUMNS)]
-    headings = ["epoch", *names, *(name for name in LAST_COLUMNS if name in known)]
+    empty = for_people([], [name for row in rows for name in row if name not in held])
+    names = [name for name in (*ordered_metrics(held, best_metric), *dict.fromkeys(empty)) if name != "epoch"]
+    headings = ["epoch", *sorted(names, key=lambda name: name in LAST_COLUMNS)]
     print_table(headings, [[row.get(name) for name in headings] for row in rows])
 
 

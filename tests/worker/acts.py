@@ -1,14 +1,22 @@
+# pyright: reportPrivateUsage=false
 """A trainer of kind `act`: in each of its epochs (once, if it has none) it does what `ACTS` has under its `act`."""
 
 import asyncio
+import logging
+import os
+import resource
 import sys
+import warnings
 from collections.abc import Callable
+from importlib import import_module
+from threading import Event
 from typing import Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 from pydantic import BaseModel
 
 from heimdall.sdk import EpochReport, TrainerSpec, TrainingContext
+from tests.worker.file_mishaps import worker_parts
 
 ACTS: dict[str, Callable[[TrainingContext], object]] = {}
 
@@ -169,3 +177,119 @@ def report_nan(context: TrainingContext) -> None:
 @act
 def report_text_for_epoch(context: TrainingContext) -> None:
     context.finish_epoch(report("one"))
+
+
+class Unspeakable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@act
+def close_stdout(context: TrainingContext) -> None:
+    sys.stdout.close()
+    sys.stderr.close()
+    logging.getLogger("library").warning("%d files", "three")
+
+
+@act
+def remove_stdout(context: TrainingContext) -> None:
+    sys.stdout = sys.stderr = cast("Any", None)
+
+
+@act
+def replace_stdout(context: TrainingContext) -> None:
+    sys.stdout = sys.stderr = cast("Any", object())
+
+
+@act
+def log_badly(context: TrainingContext) -> None:
+    logger = logging.getLogger("library")
+    logger.warning("%d files", "three")
+    logger.warning("%s", Unspeakable())
+    logger.warning(cast("Any", Unspeakable()))
+    logger.warning("odd", exc_info=cast("Any", (1, 2, 3)))
+    logger.warning("after it")
+
+
+@act
+def warn_by_python(context: TrainingContext) -> None:
+    warnings.warn("this is deprecated", UserWarning, stacklevel=1)
+
+
+@act
+def say_nasty_things(context: TrainingContext) -> None:
+    name = os.fsdecode(b"caf\xe9.csv") + "\0\x1b[31m\u2028"
+    logging.getLogger("library").warning("skipped %s", name)
+    context.warn("skipped " + name)
+    context.progress(1, 2, name)
+    context.log({name: 1.0}, 1)
+    context.save_artifact("caf\udce9.csv", "metrics", write_checkpoint)
+    context.started(dataset_size=8, train_samples=8, val_samples=0, model_architecture=name)
+    print(name)  # noqa: T201
+    os.write(2, b"\xff\0raw bytes\n")
+
+
+@act
+def end_nastily(context: TrainingContext) -> NoReturn:
+    context.finish_epoch(report(1, metrics={"caf\udce9": 1.0, "val_loss": 0.5}, manifest={"caf\udce9": "\0"}))
+    raise ValueError(os.fsdecode(b"caf\xe9.csv") + "\0")
+
+
+@act
+def load_data(context: TrainingContext) -> None:
+    import_module("tests.worker.loader_act").load()
+
+
+@act
+def fork_while_locked(context: TrainingContext) -> None:
+    """A child that is forked while another thread is inside the writer and the log, and reports all the same."""
+    writer = worker_parts(context).writer
+    with writer._changed:
+        pid = os.fork()
+    if pid == 0:
+        logging.getLogger("child").warning("said by the child")
+        context.warn("the child's")
+        context.log({"child": 1.0}, 1)
+        os._exit(7)
+    _, status = os.waitpid(pid, 0)
+    logging.getLogger("parent").warning("child ended with %d", os.waitstatus_to_exitcode(status))
+
+
+@act
+def flood(context: TrainingContext) -> None:
+    for number in range(20_000):
+        print(f"line {number}")  # noqa: T201
+
+
+class Expected(logging.Handler):
+    """Waits for a line of the log of this process."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+        self.has_come = Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.words in record.getMessage():
+            self.has_come.set()
+
+
+@act
+def run_out_of_descriptors(context: TrainingContext) -> None:
+    expected = Expected("Following the output or the machine failed")
+    logging.getLogger().addHandler(expected)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    assert expected.has_come.wait(20)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    print("read afterwards")  # noqa: T201
+    while not any("read afterwards" in line["message"] for line in logged(context)):
+        context.raise_if_stopped()
+
+
+def logged(context: TrainingContext) -> list[dict[str, Any]]:
+    """The job's log so far: the reporter has read it, not the end of the attempt."""
+    Event().wait(0.05)
+    return worker_parts(context).stores.history.logs(context.job_id, limit=10_000)[0]

@@ -31,3 +31,7 @@ def wait_for_file(payload: dict[str, Any]) -> None:
     calm = Event()
     while not Path(payload["path"]).exists():
         calm.wait(0.01)
+
+
+def speak(payload: dict[str, str]) -> None:
+    print("grün caf\udce9", sys.flags.utf8_mode)  # noqa: T201

@@ -114,3 +114,9 @@ def test_jobs_live_on_when_the_server_is_closed(tmp_path: Path) -> None:
     assert psutil.pid_exists(process.pid)
     (tmp_path / "go").touch()
     assert process.wait(10.0)
+
+
+def test_what_a_job_prints_and_opens_is_utf_8_whatever_the_locale_says(tmp_path: Path) -> None:
+    server = SpawnServer(env={"PYTHONPATH": ROOT, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"})
+    assert run(server, request(tmp_path, "speak")) == 0
+    assert (tmp_path / "job.out").read_text("utf-8") == "grün caf\\udce9 1\n"

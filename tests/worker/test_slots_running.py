@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from heimdall.artifacts.keys import PARTIAL_SUFFIX
 from heimdall.domain.job import Reason, Status
+from heimdall.worker.line_splitter import CUT
 from tests.worker.place import Gate, Place, wait_until
 
 
@@ -83,7 +84,7 @@ def test_what_a_job_prints_becomes_its_log(place: Place) -> None:
     for line in [("INFO", "plain words"), ("INFO", "100%"), ("INFO", "from C code"), ("WARNING", "careful")]:
         assert log.count(line) == 1
     assert ("INFO", "no end") in log
-    assert ("INFO", "x" * 8192) in log
+    assert ("INFO", "x" * 8192 + CUT) in log
     assert not list((place.data_dir / "attempts").iterdir())
 
 

@@ -7,18 +7,20 @@ With `--once` it takes one request and becomes that job itself (platforms on whi
 
 import faulthandler
 import gc
-import io
 import json
 import os
 import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from setproctitle import setproctitle
+
+from heimdall.worker.job_streams import flush_streams, redirect
 
 LINE_END = b"\n"
 
@@ -143,25 +145,11 @@ def become_job(link: socket.socket, request: dict[str, Any]) -> None:
         getattr(import_module(module), function)(request["payload"])
         code = 0
     except BaseException as error:  # noqa: BLE001 - the process ends here; its owner reads the traceback in the output
-        sys.excepthook(type(error), error, error.__traceback__)
+        with suppress(Exception):  # standard error may be closed
+            sys.excepthook(type(error), error, error.__traceback__)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         os._exit(code)
-
-
-def redirect(output: Path) -> None:
-    """Standard input from nowhere, standard output and error to `output`, all else closed."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    nowhere = os.open(os.devnull, os.O_RDONLY)
-    written = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(nowhere, 0)
-    os.dup2(written, 1)
-    os.dup2(written, 2)
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)
 
 
 if __name__ == "__main__":

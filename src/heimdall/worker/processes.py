@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 # The log of torch's C++ parts shows errors only: its warnings advise against settings that exactness needs.
 JOB_ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
+    "PYTHONUTF8": "1",  # what a trainer opens without naming an encoding, whatever the locale is
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
     "MKL_DYNAMIC": "FALSE",

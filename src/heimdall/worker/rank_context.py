@@ -23,7 +23,7 @@ from heimdall.worker.failures import (
     was_loader_killed,
 )
 from heimdall.worker.files import build_once
-from heimdall.worker.output import flush_streams
+from heimdall.worker.job_streams import flush_streams
 from heimdall.worker.rank_link import RankLink, connect
 from heimdall.worker.ranks import Orders
 

@@ -1,12 +1,17 @@
 """Follows what the process prints and what it takes of the machine, beside the training."""
 
+import logging
 import threading
 import time
+from collections.abc import Callable
 
 from heimdall.domain.events import EventName, NewEvent
-from heimdall.worker.output import OutputFollower, flush_streams
+from heimdall.worker.job_streams import flush_streams
+from heimdall.worker.output import OutputFollower
 from heimdall.worker.system import SystemMeter, as_points
 from heimdall.worker.writer import Part, Writer
+
+logger = logging.getLogger(__name__)
 
 
 class Reporter:
@@ -26,6 +31,7 @@ class Reporter:
         self._look_seconds = look_seconds
         self._system_seconds = system_seconds
         self._meter = SystemMeter()
+        self._newest_error = ""
         self._thread = threading.Thread(target=self._work, name="reporter", daemon=True)
 
     def start(self) -> None:
@@ -43,10 +49,19 @@ class Reporter:
         next_sample = 0.0
         calm = threading.Event()
         while not calm.wait(self._look_seconds):
-            self.read_output()
+            self._try(self.read_output)
             if time.monotonic() >= next_sample:
-                self._sample()
                 next_sample = time.monotonic() + self._system_seconds
+                self._try(self._sample)
+
+    def _try(self, work: Callable[[], None]) -> None:
+        """One turn that fails, for want of descriptors or of disk, does not end the following ones."""
+        try:
+            work()
+        except Exception as error:
+            if repr(error) != self._newest_error:
+                self._newest_error = repr(error)
+                logger.exception("Following the output or the machine failed; it is tried again")
 
     def _sample(self) -> None:
         sample = self._meter.sample()

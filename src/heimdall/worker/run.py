@@ -42,7 +42,9 @@ from heimdall.worker.failures import (
 )
 from heimdall.worker.files import AttemptFiles
 from heimdall.worker.heartbeat import Heartbeat
-from heimdall.worker.output import LineBudget, LogHandler, OutputFollower
+from heimdall.worker.line_budget import LineBudget
+from heimdall.worker.log_handler import LogHandler, log_to_output_after_fork
+from heimdall.worker.output import OutputFollower
 from heimdall.worker.patience import patient, patient_artifacts
 from heimdall.worker.ranks import Death, Ranks, die_like, end_descendants
 from heimdall.worker.reporter import Reporter
@@ -182,7 +184,11 @@ class Attempt:
     def run(self) -> NoReturn:
         signal.signal(signal.SIGTERM, self._asked_to_stop)
         root = logging.getLogger()
-        root.addHandler(LogHandler(self._writer.submit, self._budget))
+        handler = LogHandler(self._writer.submit, self._budget)
+        root.addHandler(handler)
+        logging.captureWarnings(capture=True)
+        log_to_output_after_fork(handler)
+        os.register_at_fork(after_in_child=self._writer.forget)
         root.setLevel(logging.INFO)
         self._writer.start()
         self._heartbeat.start()

@@ -104,7 +104,8 @@ class Writer:
     def submit(self, part: Part) -> int:
         """Hand a part over; the number to wait for. Returns at once."""
         with self._changed:
-            self._parts.append(part)
+            if not self._has_ended:
+                self._parts.append(part)
             self._num_submitted += 1
             return self._num_submitted
 
@@ -134,6 +135,13 @@ class Writer:
         """End the thread; what is not stored yet is not stored."""
         self._is_abandoned = True
         self._thread.join()
+
+    def forget(self) -> None:
+        """In a forked child, which has neither the thread nor the right to store anything."""
+        self._changed = threading.Condition()  # somebody may have held it at the fork
+        self._has_ended = True
+        self._parts = []
+        self.rows.clear()
 
     def _work(self) -> None:
         try:

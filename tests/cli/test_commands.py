@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 import signal
 import socket
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Terminal
-from tests.e2e.service import RunningService
+from tests.e2e.service import HEIMDALL, RunningService
 
 SMALL = ("num_workers=0", "model_architecture=triangulation")
 ENDLESS = (*SMALL, "epochs=1000", "early_stop_patience=0")
@@ -287,3 +288,19 @@ def test_ctrl_c_ends_the_watching_and_not_the_job(service: RunningService, datas
     assert service.job(job_id)["status"] == "running"
     service.api.post(f"/jobs/{job_id}/cancel")
     service.wait_ended(job_id)
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    def completed(line: str) -> str:
+        environment = {**os.environ, "_HEIMDALL_COMPLETE": "complete_bash", "COMP_WORDS": line}
+        environment["COMP_CWORD"] = str(len(line.split(" ")) - 1)
+        return subprocess.run([HEIMDALL], capture_output=True, text=True, check=True, env=environment).stdout
+
+    assert completed("heimdall su").split() == ["submit"]
+    assert "--max-restarts" in completed("heimdall submit --max").split()
+
+
+@pytest.mark.parametrize("words", [(), ("submit",), ("artifacts",), ("artifacts", "get"), ("tokens", "create")])
+def test_h_is_help(heimdall: Terminal, words: tuple[str, ...]) -> None:
+    assert heimdall(*words, "-h") == heimdall(*words, "--help")
+    assert heimdall(*words, "-h").code == 0

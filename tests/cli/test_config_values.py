@@ -142,12 +142,34 @@ def test_a_misspelt_field_of_a_file_is_named(tmp_path: Path, line: str) -> None:
         read_config(path, SCHEMA)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b\n", "a: [", "", "epochs: 2026-01-01\n", "learning_rate: .nan\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- a\n- b\n",
+        "a: [",
+        "",
+        "epochs: 2026-01-01\n",
+        "learning_rate: .nan\n",
+        "epochs: \x07\n",
+        "dataset_id: 2026-99-99\n",
+        "epochs: *a\n",
+        "[" * 5000,
+    ],
+)
 def test_bad_file_is_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(InvalidInputError) as caught:
         read_config(path, SCHEMA)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith(".")
+    assert not str(caught.value).endswith("..")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"epochs: \xff")
+    with pytest.raises(InvalidInputError, match="not text in UTF-8"):
+        read_config(tmp_path / "config.yaml", SCHEMA)
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_on_a_terminal_rm_names_the_jobs_that_lose_it_and_asks(service: RunningS
     name = name_of(service, spare)
     with AtTerminal([HEIMDALL, "datasets", "rm", name, "--url", service.url], 110) as terminal:
         screen = terminal.read_until(lambda screen: "[y/N]" in screen.text)
-        assert f"1 job was trained on the dataset {name}:" in screen.text
+        assert f"1 job used the dataset {name}:" in screen.text
         assert f"{job_id}  trained on it  completed" in screen.text
         assert "can no longer be cloned, retried or verified" in screen.text
         terminal.type("n\n")

@@ -35,6 +35,9 @@ def test_demo_trains_then_uses_what_is_there_and_leaves_nothing_running(tmp_path
     assert "epoch 1/1" in said
     assert re.search(r"^val_rmse\t[\d.]+\tkm$", said, re.MULTILINE)
     url = re.findall(r"http://127\.0\.0\.1:\d+", said)[0]
+    assert f"heimdall up --data-dir {data_dir}" in said
+    assert "The service stops now" in said
+    assert "/docs" not in said  # it would lead nowhere
     assert num_processes(data_dir) == 0
     with pytest.raises(httpx2.ConnectError):
         httpx2.get(url)

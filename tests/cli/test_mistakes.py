@@ -98,7 +98,7 @@ def test_an_empty_word_names_nothing(
 
 def test_a_job_is_looked_for_by_the_server_and_chosen_here(heimdall: Terminal) -> None:
     jobs = [
-        {"id": f"{number}a", "job_name": name, "status": "failed"}
+        {"id": f"{number}a", "job_name": name, "status": "failed", "created_at": "2026-01-01T00:00:00Z"}
         for number, name in enumerate(["some", "some more", "one"])
     ]
 

@@ -42,9 +42,9 @@ def test_words_that_name_none_or_several(jobs: JobStore) -> None:
         find_job(jobs, "-0")
 
 
-@pytest.mark.parametrize("word", ["", " "])
+@pytest.mark.parametrize("word", ["", " ", "\udcff"])
 def test_an_empty_word_names_none(jobs: JobStore, word: str) -> None:
-    with pytest.raises(InvalidInputError, match="Which job"):
+    with pytest.raises(InvalidInputError, match=" names no job"):
         find_job(jobs, word)
 
 

@@ -11,8 +11,9 @@ from heimdall.bootstrap.changes import change_signal, open_publisher
 from heimdall.bootstrap.configuration import load
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.domain.attempt import WorkerInfo
-from heimdall.domain.errors import ConflictError, InvalidInputError, NotFoundError
+from heimdall.domain.errors import ConflictError, NotFoundError
 from heimdall.domain.job import Job
+from heimdall.domain.naming import NamedJob, check_word, is_named, the_only_one
 from heimdall.domain.ports import JobStore
 from heimdall.domain.records import JobFilter
 from heimdall.settings import JobSettings, Settings, variables_of_settings
@@ -96,20 +97,19 @@ def find_job(jobs: JobStore, word: str) -> Job:
 
     Raises: NotFoundError; InvalidInputError (several, or an empty word).
     """
-    if not word.strip():
-        raise InvalidInputError("Which job? Give its id, the beginning of its id, or its name.")
+    check_word(word, "job")
     query = JobFilter(q=word, limit=PAGE_JOBS)  # also finds the word in notes and in the midst of names
     page = jobs.page(query)
     listed = page.jobs
     while page.next_cursor is not None:
         page = jobs.page(replace(query, cursor=page.next_cursor))
         listed += page.jobs
-    found = [job for job in listed if job.id.startswith(word.lower()) or job.job_name == word]
-    if not found:
-        raise NotFoundError(f"No job of this data folder has the id or name {word!r}.")
-    if len(found) > 1:
-        raise InvalidInputError(f"{word!r} names {len(found)} jobs; use the whole id.")
-    return jobs.get(found[0].id)
+    named = [
+        NamedJob(job.id, job.job_name, job.status.value, job.created_at.isoformat())
+        for job in listed
+        if is_named(word, job.id, job.job_name)
+    ]
+    return jobs.get(the_only_one(word, named).id)
 
 
 def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:

@@ -36,10 +36,15 @@ def read_config(path: Path, schema: Schema) -> dict[str, Any]:
     """
     try:
         loaded: Any = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_TextKeeper)  # noqa: S506 (it is a SafeLoader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"The config file {path} cannot be read: {error}.") from None
-    except (yaml.YAMLError, RecursionError) as error:
-        raise InvalidInputError(f"The config file {path} is not YAML: {error}.") from None
+    except OSError as error:
+        raise InvalidInputError(f"The config file {path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"The config file {path} cannot be read: it is not text in UTF-8.") from None
+    except yaml.MarkedYAMLError as error:
+        line = "" if error.problem_mark is None else f" in line {error.problem_mark.line + 1}"
+        raise InvalidInputError(f"The config file {path} is not YAML: {error.problem}{line}.") from None
+    except (yaml.YAMLError, ValueError, RecursionError):  # characters that YAML forbids, dates that no calendar has
+        raise InvalidInputError(f"The config file {path} is not YAML.") from None
     if not isinstance(loaded, dict):
         raise InvalidInputError(f"The config file {path} must hold `field: value` lines.")
     fields: dict[str, Any] = {_plain_text(name): value for name, value in loaded.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]

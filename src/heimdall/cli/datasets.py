@@ -104,14 +104,15 @@ def remove(dataset: DatasetRef, *, yes: Yes = False, as_json: AsJson = False, ur
 
 
 def _deletion_text(client: "HeimdallClient", dataset: "DatasetInfo") -> str:
-    from heimdall.cli.naming import find_jobs_of_dataset, list_jobs_text
+    from heimdall.cli.naming import find_jobs_of_dataset
+    from heimdall.cli.output import count_text
+    from heimdall.domain.naming import lines_of
 
-    question = f"Delete the dataset {dataset['name']} ({dataset['num_samples']} samples)?"
+    question = f"Delete the dataset {dataset['name']} ({count_text(dataset['num_samples'], 'sample')})?"
     jobs = find_jobs_of_dataset(client, dataset["id"])
     if not jobs:
         return question
-    count = "1 job was" if len(jobs) == 1 else f"{len(jobs)} jobs were"
     return (
-        f"{count} trained on the dataset {dataset['name']}:{list_jobs_text(jobs)}\n"
+        f"{count_text(len(jobs), 'job')} used the dataset {dataset['name']}:{lines_of(jobs)}\n"
         f"Their results stay, but they can no longer be cloned, retried or verified.\n{question}"
     )

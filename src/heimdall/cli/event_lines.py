@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from heimdall.cli.output import clean_line, duration_text, text_of
+from heimdall.cli.output import clean_line, count_text, duration_text, text_of
 from heimdall.client.shapes import Job
 
 FIRST_METRICS = ("train_loss", "val_loss", "val_rmse", "val_accuracy")
@@ -57,7 +57,7 @@ def change_text(name: str, data: Mapping[str, Any]) -> str | None:
     """One line for a change that is no progress; None for what a watcher need not read."""
     match name:
         case "training:started" if data["train_samples"]:
-            return f"training on {data['train_samples']} samples, validating on {data['val_samples']}"
+            return f"training on {count_text(data['train_samples'], 'sample')}, validating on {data['val_samples']}"
         case "training:phase" if data["phase"] not in ("training", "validating", "saving"):
             return str(data["phase"]).replace("_", " ")
         case "training:requested":

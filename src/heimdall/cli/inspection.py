@@ -36,8 +36,8 @@ def list_jobs(
 
 def _job_table(jobs: "list[JobSummary]", trainers: "list[TrainerInfo]") -> tuple[list[str], list[list[Any]]]:
     """Headings and rows."""
-    from heimdall.cli.naming import moment_text
     from heimdall.cli.output import for_people
+    from heimdall.domain.naming import moment_text
 
     def row_of(job: "JobSummary") -> dict[str, Any]:
         return {

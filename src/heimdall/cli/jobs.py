@@ -198,17 +198,18 @@ def remove(
 ) -> None:
     """Delete jobs with everything they left: metrics, logs, checkpoints, artifacts."""
     from heimdall.cli.connection import connect
-    from heimdall.cli.naming import find_named_job, list_jobs_text
+    from heimdall.cli.naming import find_named_job
     from heimdall.cli.output import print_json, say
     from heimdall.cli.questions import can_ask, confirm
+    from heimdall.domain.naming import lines_of
 
     with connect(url) as client:
         found = [find_named_job(client, job) for job in jobs]
         if can_ask() and not yes:
-            confirm(f"These jobs go with all their checkpoints:{list_jobs_text(found)}\nDelete them?")
+            confirm(f"These jobs go with all their checkpoints:{lines_of(found)}\nDelete them?")
         for job in found:
-            client.jobs.delete(job["id"])
+            client.jobs.delete(job.id)
     if as_json:
-        print_json({"deleted": [job["id"] for job in found]})
+        print_json({"deleted": [job.id for job in found]})
     else:
-        say("\n".join(f"Deleted {job['job_name']} ({job['id']})." for job in found))
+        say("\n".join(f"Deleted {job.job_name} ({job.id})." for job in found))

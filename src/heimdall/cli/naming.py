@@ -1,17 +1,17 @@
 """Finds the job or dataset that a word names."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from heimdall.domain.errors import InvalidInputError, NotFoundError
+from heimdall.domain.naming import MOST_LISTED, NamedJob, check_word, is_named, the_only_one
 
 if TYPE_CHECKING:
     from heimdall.client import HeimdallClient
     from heimdall.client.shapes import DatasetInfo, JobSummary
 
 FULL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-MOST_LISTED = 10
 
 
 def find_job(client: "HeimdallClient", word: str) -> str:
@@ -22,40 +22,20 @@ def find_job(client: "HeimdallClient", word: str) -> str:
         InvalidInputError: more than one, or a word that can name none.
     """
     check_word(word, "job")
-    return word.lower() if FULL_ID.fullmatch(word) else find_named_job(client, word)["id"]
+    return word.lower() if FULL_ID.fullmatch(word) else find_named_job(client, word).id
 
 
-def find_named_job(client: "HeimdallClient", word: str) -> "JobSummary":
+def find_named_job(client: "HeimdallClient", word: str) -> NamedJob:
     """The same with the job's name and status."""
     check_word(word, "job")
     if FULL_ID.fullmatch(word):
-        return client.jobs.get(word.lower())
-    named = _all_jobs(client, lambda job: job["id"].startswith(word.lower()) or job["job_name"] == word, search=word)
-    if not named:
-        raise NotFoundError(f"No job has the id or name {word!r}; `heimdall ls` shows them.")
-    if len(named) > 1:
-        raise InvalidInputError(f"{word!r} names {len(named)} jobs; use the id of one:{list_jobs_text(named)}")
-    return named[0]
+        return _named(client.jobs.get(word.lower()))
+    found = _all_jobs(client, lambda job: is_named(word, job["id"], job["job_name"]), search=word)
+    return the_only_one(word, found)
 
 
-def find_jobs_of_dataset(client: "HeimdallClient", dataset_id: str) -> "list[JobSummary]":
+def find_jobs_of_dataset(client: "HeimdallClient", dataset_id: str) -> list[NamedJob]:
     return _all_jobs(client, lambda job: job["dataset_id"] == dataset_id and job["kind"] != "synthetic")
-
-
-def list_jobs_text(jobs: "Sequence[JobSummary]") -> str:
-    """A line for each job: id, name, status, when it was made."""
-    lines = [
-        f"\n  {job['id']}  {job['job_name']}  {job['status']}  {moment_text(job['created_at'])} UTC"
-        for job in jobs[:MOST_LISTED]
-    ]
-    if len(jobs) > MOST_LISTED:
-        lines.append(f"\n  and {len(jobs) - MOST_LISTED} more")
-    return "".join(lines)
-
-
-def moment_text(timestamp: str) -> str:
-    """`2026-01-31 16:05`."""
-    return timestamp[:16].replace("T", " ")
 
 
 def find_dataset(client: "HeimdallClient", word: str) -> "DatasetInfo":
@@ -82,24 +62,18 @@ def find_dataset(client: "HeimdallClient", word: str) -> "DatasetInfo":
     return begun[0]
 
 
-def check_word(word: str, what: str) -> None:
-    """Raises: InvalidInputError when it can name nothing."""
-    if not word.strip():  # every id begins with it, so that `rm "$JOB"` could delete a job that nobody named
-        raise InvalidInputError(f"An empty word names no {what}; was a shell variable empty?")
-    try:
-        word.encode()
-    except UnicodeEncodeError:  # bytes of the terminal that are no UTF-8
-        raise InvalidInputError(f"{word!r} names no {what}: it is not text in UTF-8.") from None
-
-
 def _all_jobs(
     client: "HeimdallClient", is_wanted: "Callable[[JobSummary], bool]", *, search: str | None = None
-) -> "list[JobSummary]":
-    found: list[JobSummary] = []
+) -> list[NamedJob]:
+    found: list[NamedJob] = []
     cursor: str | None = None
     while True:
         page = client.jobs.page(q=search, limit=500, cursor=cursor)
-        found += [job for job in page["jobs"] if is_wanted(job)]
+        found += [_named(job) for job in page["jobs"] if is_wanted(job)]
         cursor = page["next_cursor"]
         if cursor is None:
             return found
+
+
+def _named(job: "JobSummary") -> NamedJob:
+    return NamedJob(job["id"], job["job_name"], job["status"], job["created_at"])

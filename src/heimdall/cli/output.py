@@ -107,6 +107,11 @@ def size_text(num_bytes: float) -> str:
     return f"{num_bytes:.1f} GiB"
 
 
+def count_text(number: int, noun: str) -> str:
+    """1 sample, 2 samples."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration_text(seconds: float) -> str:
     """2:05, 1:02:05."""
     minutes, rest = divmod(round(seconds), 60)

@@ -141,7 +141,7 @@ def list_artifacts(job: JobRef, *, as_json: AsJson = False, url: Url = None) -> 
             )
             for one in found
         ]
-        print_table(["name", "type", "size", "sha256"], rows, may_wrap=["name"])
+        print_table(["name", "type", "size", "sha256"], rows)
 
 
 @artifacts.command("get", cls=Command)

@@ -12,7 +12,7 @@ from heimdall.cli.output import is_unicode
 
 GAP = 2
 LEAST_CUT = 10  # characters of a column that may be cut
-LEAST_WRAPPED = 24
+LEAST_WRAPPED = 16
 
 
 @dataclass(kw_only=True)
@@ -24,6 +24,10 @@ class _Column:
     width: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self.widen()
+
+    def widen(self) -> None:
+        """To what its cells would take."""
         self.width = max(cell_len(text) for text in (self.heading, *self.cells))
 
     @property
@@ -79,6 +83,8 @@ class Table:
                 break
             self._columns.remove(last)
             left_out.insert(0, last)
+            for column in self._columns:  # there is room again
+                column.widen()
         return left_out
 
 

@@ -79,11 +79,11 @@ def migrate(
 
 def _copy(settings: "Settings", url: str, *, as_json: bool) -> None:
     from heimdall import bootstrap
-    from heimdall.cli.output import print_json
+    from heimdall.cli.output import count_text, print_json
 
     def report(table: str, num_rows: int) -> None:
         if not as_json:
-            print(f"{table}: {num_rows} rows", flush=True)
+            print(f"{table}: {count_text(num_rows, 'row')}", flush=True)
 
     copied = bootstrap.copy_database(settings, url, report)
     if as_json:

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -40,23 +40,32 @@ def wait_until(look: Callable[[], T], *, seconds: float, what: str, every: float
 class RunningService:
     """`heimdall up` on a free port of the loopback address with its own data folder."""
 
-    def __init__(self, data_dir: Path, *, slots: int = 1, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        slots: int = 1,
+        environment: Mapping[str, str] | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
+        """`before`: the words of a command that runs the service's command."""
+        self._before = list(before)
         self.data_dir = data_dir
         self.slots = slots
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.api = httpx2.Client(base_url=f"{self.url}/api/v1/training", timeout=30)
         self.process: subprocess.Popen[bytes] | None = None
-        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("HEIMDALL_")}
-        self._environment |= dict(environment or {})
+        self.environment = {key: value for key, value in os.environ.items() if not key.startswith("HEIMDALL_")}
+        self.environment |= dict(environment or {})
 
     def start(self, *, warm: bool = True) -> "RunningService":
         """Start it and wait until it answers (`warm`: until the fork server has loaded the trainers too)."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [HEIMDALL, "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
+        command = [*self._before, HEIMDALL, "up", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         with (self.data_dir / "up.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, "--slots", str(self.slots)], stdout=log, stderr=log, env=self._environment, cwd=self.data_dir
+                [*command, "--slots", str(self.slots)], stdout=log, stderr=log, env=self.environment, cwd=self.data_dir
             )
         wait_until(lambda: self._is_ready(warm=warm), seconds=90, what="the service is ready")
         return self
@@ -69,6 +78,10 @@ class RunningService:
         except httpx2.TransportError:
             return False
         return answer.status_code == 200 and not (warm and "warming" in answer.json()["down"])
+
+    @property
+    def log(self) -> str:
+        return (self.data_dir / "up.log").read_text()
 
     def kill(self) -> None:
         """SIGKILL to the server process alone; its jobs live on."""

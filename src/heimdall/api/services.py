@@ -37,6 +37,7 @@ class ApiServices:
     specs: Callable[[], Mapping[str, TrainerSpec]]
     counts: Callable[[], Mapping[str, int]]
     readiness: Callable[[], Readiness]
+    left_out: Callable[[], Mapping[str, str]] = dict  # trainers that cannot be used, and why
     measures: Callable[[], Mapping[str, float]] = dict
 
 

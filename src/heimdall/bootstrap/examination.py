@@ -15,8 +15,8 @@ import psutil
 from heimdall.bootstrap.changes import describe_broker
 from heimdall.bootstrap.configuration import strange_variables
 from heimdall.bootstrap.installation import open_artifacts
+from heimdall.bootstrap.trainers import describe_trainers
 from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
-from heimdall.sdk.registry import specs
 from heimdall.settings import Settings, masked_url
 from heimdall.store import open_database
 
@@ -34,7 +34,7 @@ def examine(settings: Settings) -> list[dict[str, Any]]:
         "artifact store": _artifact_store,
         "message broker": describe_broker,
         "libraries": _libraries,
-        "trainers": lambda _: ", ".join(specs()),
+        "trainers": lambda _: describe_trainers(),
     }
     return [_result(name, check, settings) for name, check in checks.items()]
 

@@ -7,6 +7,7 @@ from heimdall.api.services import Readiness
 from heimdall.bootstrap.installation import Installation
 from heimdall.domain.errors import HeimdallError, UnavailableError
 from heimdall.domain.ports import ArtifactStore
+from heimdall.sdk.registry import find_trainers
 from heimdall.worker.slots import SlotsLoop
 
 PROBE_SECONDS = 2.0
@@ -36,6 +37,8 @@ class ReadinessCheck:
             degraded.append("warming")
         if self._installation.wake.is_away:
             degraded.append("broker")
+        degraded += [f"trainer {name}" for name in find_trainers().left_out]
+        degraded += [f"module {name}" for name in (slots.failures if slots else ())]
         return Readiness(down=down, degraded=degraded)
 
 

@@ -25,10 +25,11 @@ from heimdall.bootstrap.installation import Installation, open_installation
 from heimdall.bootstrap.readiness import ReadinessCheck
 from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
+from heimdall.bootstrap.trainers import warn_of_trainers
 from heimdall.domain.errors import StartRefusedError
 from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.recovery import Recovery
-from heimdall.sdk.registry import specs
+from heimdall.sdk.registry import find_trainers, specs
 from heimdall.settings import LOOPBACK, Settings, http_url
 from heimdall.store import stored_figures
 from heimdall.worker.slots import SlotsLoop
@@ -96,6 +97,7 @@ def assemble(installation: Installation, background: Background) -> FastAPI:
         artifacts=installation.artifacts,
         signal=changes,
         specs=specs,
+        left_out=lambda: find_trainers().left_out,
         counts=installation.stores.jobs.counts,
         readiness=ReadinessCheck(installation, background.slots),
         measures=lambda: measures(installation),
@@ -129,6 +131,7 @@ def build_app(settings: Settings) -> FastAPI:
     if not logging.getLogger().handlers:
         configure_logging(settings, has_own_server=False)
     warn_of_strange_variables()
+    warn_of_trainers()
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         installation = open_installation(settings)
@@ -153,6 +156,7 @@ def run_up(settings: Settings) -> int:
     """Serve until a signal. Raises: HeimdallError when the service cannot start."""
     configure_logging(settings)
     warn_of_strange_variables()
+    warn_of_trainers()
     with ExitStack() as stack:
         stack.enter_context(FolderLock(settings.data_dir.resolve()))
         listener = stack.enter_context(listen(settings))
@@ -166,6 +170,7 @@ def run_serve(settings: Settings) -> int:
     require_shared(settings, "serve")
     configure_logging(settings)
     warn_of_strange_variables()
+    warn_of_trainers()
     with ExitStack() as stack:
         listener = stack.enter_context(listen(settings))
         _serve(stack, listener, open_installation(settings, mode="create_only", has_slots=False), None)

@@ -12,6 +12,7 @@ from heimdall.bootstrap.folder_lock import FolderLock
 from heimdall.bootstrap.installation import open_installation
 from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
+from heimdall.bootstrap.trainers import warn_of_trainers
 from heimdall.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -22,6 +23,7 @@ def run_worker(settings: Settings) -> int:
     require_shared(settings, "worker")
     configure_logging(settings)
     warn_of_strange_variables()
+    warn_of_trainers()
     data_dir = settings.data_dir.resolve()
     told = threading.Event()
 

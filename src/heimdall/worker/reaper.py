@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 
 import psutil
 
@@ -20,16 +21,21 @@ class Reaper:
         self._seen: set[int] = set()
 
     def reap(self, known: Collection[int]) -> None:
-        """Collect the zombies that were there at the last call too: whoever started a child of ours asks for its
-        status at once. `known` are never taken.
+        """Collect zombies of other sessions at once: they are what jobs left. Others, which a library may have started,
+        only when nobody has asked for their status until the next call. `known` are never taken.
         """
         if not self._is_needed:
             return
-        children = {child.pid for child in psutil.Process().children()}
-        zombies = {pid for pid in children.difference(known) if has_status(pid, psutil.STATUS_ZOMBIE)}
-        for pid in zombies & self._seen:
-            collect(pid)
-        self._seen = zombies - self._seen
+        try:
+            children = [child.pid for child in psutil.Process().children()]
+        except (psutil.Error, OSError):  # no descriptor is left; the next call may have one
+            return
+        zombies = {pid for pid in children if pid not in known and has_status(pid, psutil.STATUS_ZOMBIE)}
+        for pid in zombies:
+            with suppress(ProcessLookupError):  # whoever started it was faster
+                if pid in self._seen or os.getsid(pid) not in {pid, os.getsid(0)}:
+                    collect(pid)
+        self._seen = zombies
 
 
 def inherits_children() -> bool:

@@ -80,6 +80,11 @@ class SlotsLoop:
         return self._server.is_warm or self._worker.slots == 0
 
     @property
+    def failures(self) -> Mapping[str, str]:
+        """Modules of trainers that the fork server could not import, and why."""
+        return self._server.failures
+
+    @property
     def num_free(self) -> int:
         return self._worker.slots - len(self._running)
 
@@ -147,7 +152,6 @@ class SlotsLoop:
                 if self._wake.wait(1.0):
                     self._bell.set()
                 self._end_stopped()
-                self._reaper.reap([*self._server.pids, *self._running])
             except Exception:  # such as no descriptor left: without this thread jobs would start late
                 if not is_failing:
                     logger.exception("Waiting for queued jobs failed; trying again every second")
@@ -174,6 +178,7 @@ class SlotsLoop:
     def _keep_server(self) -> None:
         now = time.monotonic()
         self._server.check()
+        self._reaper.reap([*self._server.pids, *self._running])
         if self._worker.slots > 0 and not self._server.is_alive and now >= self._next_start:
             self._next_start = now + 1.0
             self._server.start()

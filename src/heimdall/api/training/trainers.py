@@ -1,6 +1,9 @@
 """What can be trained here, and by whom."""
 
+import json
+
 from fastapi import APIRouter
+from starlette.responses import Response
 
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.services import Services
@@ -9,8 +12,19 @@ from heimdall.api.training.answers import TrainerBody, WorkerBody
 router = APIRouter(tags=["trainers"], route_class=StrictRoute)
 
 
+LEFT_OUT = "X-Heimdall-Left-Out"
+MAX_HEADER_CHARS = 4000
+
+
 @router.get("/trainers")
-def list_trainers(services: Services) -> list[TrainerBody]:
+def list_trainers(services: Services, response: Response) -> list[TrainerBody]:
+    """Trainers that are installed and cannot be used stand, with the reason, in the header `X-Heimdall-Left-Out`: JSON,
+    an object by entry point."""
+    left_out = dict(services.left_out())
+    while len(text := json.dumps(left_out)) > MAX_HEADER_CHARS:
+        left_out.popitem()
+    if left_out:
+        response.headers[LEFT_OUT] = text
     return [
         TrainerBody(
             kind=spec.kind,

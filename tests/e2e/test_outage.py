@@ -3,13 +3,11 @@
 import sqlite3
 import subprocess
 import time
-from collections.abc import Generator
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import closing
 
 from tests.e2e.service import RunningService
 from tests.e2e.small_jobs import slow
-from tests.services_here import skip_without
+from tests.small_disk import small_disk
 
 LOCKED_SECONDS = 60  # four leases
 
@@ -62,17 +60,3 @@ def test_a_full_disk_fails_the_job_and_room_lets_it_go_on(shared_service: Runnin
         assert (job["status"], job["current_epoch"], job["error_message"]) == ("completed", 5, None)
         rows = service.api.get(f"/jobs/{job_id}/metrics").json()
         assert [(row["epoch"], row["attempt"]) for row in rows] == [(1, 1), (2, 1), (3, 2), (4, 2), (5, 2)]
-
-
-@contextmanager
-def small_disk(folder: Path, num_bytes: int) -> Generator[Path]:
-    """A file system of that size in `folder`."""
-    folder.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "heimdall-test", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        skip_without("mount", mounted.stderr.strip())
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)

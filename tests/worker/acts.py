@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from threading import Event
 from typing import Any, BinaryIO, NoReturn, cast
 
@@ -24,6 +25,7 @@ ACTS: dict[str, Callable[[TrainingContext], object]] = {}
 class ActConfig(BaseModel):
     act: str
     epochs: int = 2
+    gate: str = ""  # a folder by which test and trainer tell each other how far they are
 
 
 SPEC = TrainerSpec(
@@ -293,3 +295,23 @@ def logged(context: TrainingContext) -> list[dict[str, Any]]:
     """The job's log so far: the reporter has read it, not the end of the attempt."""
     Event().wait(0.05)
     return worker_parts(context).stores.history.logs(context.job_id, limit=10_000)[0]
+
+
+@act
+def log_until_there_is_room_again(context: TrainingContext) -> None:
+    """Logs while the disk is full, at the pace of the writer; the folder of the gate is on another disk."""
+    gate, parts = Path(context.config["gate"]), worker_parts(context)
+    parts.stores.jobs.get(context.job_id)
+    (gate / "begun").touch()
+    number, was_late = 0, False
+    while not (was_late and not parts.writer.is_away):
+        context.raise_if_stopped()
+        number += 1
+        print("x" * 100)  # noqa: T201 - the output is on the full disk, too
+        context.log({"loss": float(number)}, number)
+        waiting = len(parts.writer._spool)
+        if parts.writer._spool.late_bytes:
+            was_late = True
+            (gate / "late").touch()
+        Event().wait(0.01 if waiting else 0.02)
+    (gate / "logged").write_text(str(number))

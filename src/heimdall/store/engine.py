@@ -37,7 +37,8 @@ ROLLED_BACK_STATES = frozenset({"40001", "40P01"})  # serialization failure, dea
 SQLITE_DEFECTS = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_MISUSE}
 )
-# What waiting alone does not mend; a trainer waits all the same, until somebody has mended it.
+# What waiting alone does not mend. A job waits all the same until somebody has mended it; its records wait on disk,
+# and in memory once the disk is full.
 SQLITE_TROUBLES = {
     sqlite3.SQLITE_FULL: "The disk of the database is full; free some space.",
     sqlite3.SQLITE_READONLY: "The database cannot be written to; check the permissions of its file and folder.",

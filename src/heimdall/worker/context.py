@@ -133,6 +133,8 @@ class WorkerContext:
         )
 
     def raise_if_stopped(self) -> None:
+        if self._writer.is_full:
+            self._writer.wait_for_room()
         if self._stop.is_set:
             raise StopTraining
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 POINTS_A_BATCH = 5000
 LONGEST_RETRY_SECONDS = 2.0
 SPOOL_BYTES = 256 * 1024 * 1024
+LATE_BYTES = 32 * 1024 * 1024  # in memory because the disk is full, too
 EXPENDABLE = frozenset({EventName.METRICS, EventName.LOG, EventName.SYSTEM})
 
 
@@ -53,7 +54,8 @@ class _Draft:
 class Writer:
     """One thread stores what other threads submit, every `flush_seconds`, as numbered batches.
 
-    While the database is away batches wait in the spool and are stored in order when it is back. A batch whose
+    While the database is away batches wait in the spool and are stored in order when it is back. When the disk of
+    the spool is full as well, they wait in memory, and beyond 32 MiB the training waits with them. A batch whose
     commit was left in doubt is sent again under its number, which the store recognises.
     """
 
@@ -86,6 +88,7 @@ class Writer:
         self._is_hurried = False
         self._has_ended = False
         self._is_abandoned = False
+        self.is_full = False  # nothing more fits: the training must wait
         self._is_last = False
         self._retry_at = 0.0
         self._next_live_at = 0.0
@@ -131,6 +134,13 @@ class Writer:
         self._is_last = self._is_last or is_last
         self.wait_for(self.submit(Part()))
 
+    def wait_for_room(self) -> None:
+        """Block while neither the database nor the disk takes anything, or until the attempt must stop."""
+        if self.is_full:
+            logger.warning("The database and the disk take nothing more; training waits until they do.")
+        while self.is_full and not self._stop.is_set:
+            self._calm.wait(self._flush_seconds)
+
     def abandon(self) -> None:
         """End the thread; what is not stored yet is not stored."""
         self._is_abandoned = True
@@ -149,6 +159,7 @@ class Writer:
                 self._rest()
                 self._collect()
                 self._store()
+                self.is_full = self._spool.late_bytes > LATE_BYTES
         except LeaseLostError:
             self._stop.lose_lease()
         except Exception as error:  # noqa: BLE001 - whatever broke the writer must end the job, not vanish in a thread

@@ -100,3 +100,30 @@ def test_a_queued_job_without_epochs_shows_no_count(service: RunningService, dat
         assert "/" not in bars(screen)[0]
     for one in (job_id, running):
         service.act(one, "cancel")
+
+
+def test_a_terminal_without_utf8_gets_a_bar_of_plain_characters(service: RunningService, dataset_id: str) -> None:
+    job_id = service.submit({**SLOW, "dataset_id": dataset_id}, priority=9, job_name="plain")
+    words = [HEIMDALL, "watch", job_id, "--url", service.url]
+    with AtTerminal(words, 60, environment={"PYTHONIOENCODING": "ascii"}) as terminal:
+        screen = terminal.read_until(
+            lambda screen: re.search(r"training -+ .*\d+/1000 .*left", screen.text) is not None
+        )
+        assert "\\" not in screen.text
+        terminal.shown.decode("ascii")
+        service.act(job_id, "cancel")
+        assert terminal.read_to_end() == 1
+
+
+def test_logs_say_on_standard_error_that_the_server_is_away(tmp_path: Path) -> None:
+    service = RunningService(tmp_path / "data").start()
+    try:
+        job_id = service.submit({**SLOW, "dataset_id": service.generate("small", 200)})
+        with AtTerminal([HEIMDALL, "logs", "-f", job_id, "--url", service.url], 110) as terminal:
+            terminal.read_until(lambda screen: "INFO" in screen.text)
+            service.kill()
+            terminal.read_until(lambda screen: "connection lost, trying again" in screen.text)
+            service.start(warm=False)
+            terminal.read_until(lambda screen: "connection is back" in screen.text)
+    finally:
+        assert service.close() == 0

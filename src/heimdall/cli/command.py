@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperCommand, TyperOption
 from typing_extensions import override
 
-NAMED = ("JOB", "JOB...", "DATASET")  # these say themselves what they cannot name
+NAMED = ("JOB", "DATASET")  # these say themselves what they cannot name
 HELP_NAMES = {"help_option_names": ["-h", "--help"]}
 
 

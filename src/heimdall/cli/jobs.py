@@ -190,7 +190,7 @@ def clone(
 
 
 def remove(
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="Ids, their first characters, or names.")],
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB", help="Ids, their first characters, or names.")],
     *,
     yes: Yes = False,
     as_json: AsJson = False,

@@ -13,7 +13,7 @@ Url = Annotated[
     ),
 ]
 Values = Annotated[
-    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Config fields; see `heimdall trainers KIND`.")
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Config fields; see `heimdall trainers KIND`.")
 ]
 Follow = Annotated[
     bool, typer.Option("--follow", "-f", help="Watch the job until it ends; the exit code says how it ended.")

@@ -1,5 +1,6 @@
 """Commands that read what a job left behind: logs, metrics, artifacts."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -55,8 +56,11 @@ def _stored(client: "HeimdallClient", job_id: str, level: str | None) -> "Iterat
 
 
 def _followed(client: "HeimdallClient", job_id: str, level: str | None) -> "Iterator[LogLine]":
+    from heimdall.cli.watching import ConnectionLines
+
     least = LEVELS.index(level) if level else 0
-    for event in client.records.follow(job_id, types=["training:log"]):
+    lines = ConnectionLines(sys.stderr)  # standard output is the log's
+    for event in client.records.follow(job_id, types=["training:log"], on_connection=lines.show):
         for line in event["data"]["lines"]:
             if line["level"] not in LEVELS or LEVELS.index(line["level"]) >= least:
                 yield line

@@ -4,7 +4,7 @@ import re
 import sys
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TextIO
 
 from heimdall.cli.best_metric import best_metric_in
 from heimdall.cli.event_lines import Remaining, change_text, ending_of, metrics_text, status_after
@@ -75,13 +75,28 @@ class View(AbstractContextManager["View"], Protocol):
         """The server does not answer and is given up in so many seconds; None: it answers again."""
 
 
+class ConnectionLines:
+    """One line when the server stops answering, and one when it is back."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_away = False
+
+    def show(self, seconds_left: float | None) -> None:
+        if (seconds_left is not None) == self._is_away:
+            return
+        self._is_away = seconds_left is not None
+        lost = "" if seconds_left is None else f"lost, trying again (giving up in {duration_text(seconds_left)})"
+        print(f"connection {lost or 'is back'}", file=self._stream, flush=True)
+
+
 class LineView:
     """One plain line for each epoch and each change."""
 
     def __init__(self, job: Job, best_metric: str) -> None:
         self.status = job["status"]
         self._best_metric = best_metric
-        self._is_away = False
+        self._connection = ConnectionLines(sys.stdout)
         self._remaining = Remaining()
         self._shown_epoch = 0
 
@@ -93,11 +108,7 @@ class LineView:
     ) -> None: ...
 
     def show_connection(self, seconds_left: float | None) -> None:
-        if (seconds_left is not None) == self._is_away:
-            return
-        self._is_away = seconds_left is not None
-        left = "" if seconds_left is None else f"lost, trying again (giving up in {duration_text(seconds_left)})"
-        print(f"connection {left or 'is back'}", flush=True)
+        self._connection.show(seconds_left)
 
     def show(self, event: Event) -> None:
         self.status = status_after(event["event"], event["data"], self.status)

@@ -156,8 +156,11 @@ class ClientFile(SettingsFile):
 
 
 def client_file() -> Path:
-    folder = os.environ.get("XDG_CONFIG_HOME") or Path(os.environ.get("HOME", "/"), ".config")
-    return Path(folder) / "heimdall" / CLIENT_FILE
+    return Path(os.environ.get("XDG_CONFIG_HOME") or home_folder() / ".config") / "heimdall" / CLIENT_FILE
+
+
+def home_folder() -> Path:
+    return Path(os.environ.get("HOME") or "/")
 
 
 def _warn_of_ignored(names: Collection[str]) -> None:

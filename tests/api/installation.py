@@ -1,7 +1,7 @@
 """The real parts under the surface, over a SQLite file and a folder: what a server process is made of."""
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,7 @@ def open_installation(
     *,
     options: ApiOptions = DEFAULT_OPTIONS,
     readiness: Readiness | None = None,
+    check_readiness: Callable[[], Readiness] | None = None,
     admin_secret: str | None = None,
 ) -> Generator[Installation]:
     """`template` is a database file with all tables and no rows."""
@@ -65,7 +66,7 @@ def open_installation(
         signal=signal,
         specs=specs,
         counts=stores.jobs.counts,
-        readiness=lambda: readiness or Readiness(),
+        readiness=check_readiness or (lambda: readiness or Readiness()),
         measures=lambda: {"heimdall_ingested_points_total": 7.0},
     )
     app = create_app(services, options)

@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from typing import Annotated, Any
 
 import anyio
-import anyio.to_thread
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 from starlette.datastructures import Headers
@@ -19,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from heimdall.api.errors import problem
 from heimdall.api.limits import RateLimit, peer_key
 from heimdall.api.paths import PROBES, route_path
+from heimdall.api.remembered import Remembered
 from heimdall.domain.access import Role, Token
 from heimdall.domain.errors import UnavailableError
 from heimdall.jobs.tokens import KnownTokens
@@ -40,36 +40,21 @@ class TokenBook:
     and strangers cost no query."""
 
     def __init__(self, read: Callable[[], KnownTokens], *, remember_seconds: float = REMEMBER_SECONDS) -> None:
-        self._read = read
+        self._tokens = Remembered(read)
         self._remember_seconds = remember_seconds
-        self._known: KnownTokens | None = None
-        self._read_at = 0.0
-        self._turn = anyio.Lock()
-        self._limiter = anyio.CapacityLimiter(1)  # of its own: slow routes must not delay a check
 
     async def known(self) -> KnownTokens:
         """Raises: UnavailableError."""
-        return await self._read_since(time.monotonic() - self._remember_seconds)
+        return await self._tokens.since(time.monotonic() - self._remember_seconds)
 
     async def find(self, secret: str) -> Token | None:
         """The token of this secret, also when it was made a moment ago. Raises: UnavailableError."""
         asked_at = time.monotonic()
         token = (await self.known()).find(secret)
         if token is None:
-            await anyio.sleep(max(0.0, self._read_at + NEW_TOKEN_SECONDS - asked_at))
-            token = (await self._read_since(asked_at)).find(secret)
+            await anyio.sleep(max(0.0, self._tokens.read_at + NEW_TOKEN_SECONDS - asked_at))
+            token = (await self._tokens.since(asked_at)).find(secret)
         return token
-
-    async def _read_since(self, moment: float) -> KnownTokens:
-        """As they were then or later."""
-        if self._known is not None and self._read_at >= moment:
-            return self._known
-        async with self._turn:
-            if self._known is None or self._read_at < moment:
-                started_at = time.monotonic()
-                self._known = await anyio.to_thread.run_sync(self._read, limiter=self._limiter)
-                self._read_at = started_at
-            return self._known
 
 
 class Access:

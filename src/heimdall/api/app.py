@@ -17,6 +17,7 @@ from heimdall.api.limits import RateLimit
 from heimdall.api.live import sockets
 from heimdall.api.live.hub import Hub
 from heimdall.api.openapi import install_openapi, operation_id
+from heimdall.api.remembered import Remembered
 from heimdall.api.services import ApiOptions, ApiServices
 from heimdall.api.training import router as training
 
@@ -48,6 +49,7 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
     app.state.options = options
     app.state.hub = hub
     app.state.token_book = TokenBook(services.tokens.known)
+    app.state.readiness = Remembered(services.readiness)
     app.state.login_failures = RateLimit(options.failed_logins_per_minute)
     app.include_router(health.router)
     # The guard refuses a length that is declared; this cuts off a body that does not declare one.

@@ -1,5 +1,7 @@
 """Whether this process lives, and whether it can serve."""
 
+import time
+
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
@@ -9,6 +11,7 @@ from heimdall.api.errors import problem
 from heimdall.api.openapi import problems
 from heimdall.api.services import Services
 
+READINESS_SECONDS = 0.5  # how old an answer may be
 router = APIRouter(tags=["health"])
 
 
@@ -40,8 +43,9 @@ async def healthz(request: Request) -> Health:
 
 
 @router.get("/readyz", response_model=Ready, responses=problems(503))
-def readyz(request: Request, services: Services) -> Ready | Response:
-    readiness = services.readiness()
+async def readyz(request: Request) -> Ready | Response:
+    """Open to everybody, so many who ask at once share one check."""
+    readiness = await request.app.state.readiness.since(time.monotonic() - READINESS_SECONDS)
     if readiness.down:
         detail = f"This process cannot serve: {', '.join(readiness.down)} cannot be used."
         return problem(503, detail, code="unavailable", instance=request.url.path, headers={"Retry-After": "1"})

@@ -11,12 +11,13 @@ from typing import Any, BinaryIO
 
 import obstore
 from obstore.store import LocalStore
+from typing_extensions import override
 
 from heimdall.artifacts.hashing import file_sha256, write_hashed
 from heimdall.artifacts.keys import PARTIAL_SUFFIX, checked_key
 from heimdall.artifacts.objects import ObjectArtifacts
 from heimdall.domain.attempt import StoredFile
-from heimdall.domain.errors import BadPathError, CheckpointDamagedError, ConflictError
+from heimdall.domain.errors import BadPathError, CheckpointDamagedError, ConflictError, UnavailableError
 
 
 class LocalArtifacts(ObjectArtifacts):
@@ -48,6 +49,13 @@ class LocalArtifacts(ObjectArtifacts):
         for folder in (path.parent, *(made.parent for made in created)):
             _sync_folder(folder)
         return StoredFile(key=key, size_bytes=size_bytes, sha256=sha256)
+
+    @override
+    def keys(self, prefix: str) -> list[str]:
+        """Raises: UnavailableError, when the folder is gone: of a missing one nothing would be listed."""
+        if not self._root.is_dir():
+            raise UnavailableError("The folder of artifacts is gone; mount it again or put it back.")
+        return super().keys(prefix)
 
     def size(self, key: str) -> int | None:
         path = self._path(key)

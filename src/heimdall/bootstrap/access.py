@@ -3,6 +3,7 @@
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from heimdall.bootstrap.data_folder import open_data_folder, require_whole
 from heimdall.domain.errors import StartRefusedError
 from heimdall.domain.ports import Stores
 from heimdall.jobs.tokens import TokenService
@@ -30,7 +31,8 @@ def open_tokens(settings: Settings) -> Generator[TokenService]:
 
     Raises: HeimdallError when the database cannot be used.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    open_data_folder(settings.data_dir.resolve())
+    require_whole(settings)
     prepare(settings.resolved_database_url, mode="create_only")
     database = open_database(settings.resolved_database_url)
     try:

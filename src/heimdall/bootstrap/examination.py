@@ -3,6 +3,7 @@
 import os
 import platform
 import queue
+import shlex
 import shutil
 import sys
 import threading
@@ -14,6 +15,7 @@ import psutil
 
 from heimdall.bootstrap.changes import describe_broker
 from heimdall.bootstrap.configuration import strange_variables
+from heimdall.bootstrap.data_folder import open_to_others
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.bootstrap.trainers import describe_trainers
 from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
@@ -30,6 +32,7 @@ def examine(settings: Settings) -> list[dict[str, Any]]:
         "platform": _platform,
         "settings": _settings,
         "data folder": _data_folder,
+        "privacy": _privacy,
         "database": _database,
         "artifact store": _artifact_store,
         "message broker": describe_broker,
@@ -64,7 +67,7 @@ def _settings(_: Settings) -> str:
 
 def _data_folder(settings: Settings) -> str:
     folder = settings.data_dir.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"{folder} cannot be written to.")
     mounts = [part for part in psutil.disk_partitions(all=True) if folder.is_relative_to(part.mountpoint)]
@@ -74,6 +77,13 @@ def _data_folder(settings: Settings) -> str:
         raise OSError(f"{folder} has only {free >> 20} MiB free; a job needs room for three of its checkpoints.")
     used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return f"{folder} on {kind}, {used >> 20} MiB used, {free >> 30} GiB free"
+
+
+def _privacy(settings: Settings) -> str:
+    if found := open_to_others(settings):
+        names = " ".join(shlex.quote(str(place)) for place in found)
+        raise PermissionError(f"Other users of this machine can read data of the service; close it: chmod go= {names}")
+    return "the data folder is closed to other users"
 
 
 def _database(settings: Settings) -> str:

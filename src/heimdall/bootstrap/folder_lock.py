@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 from types import TracebackType
 
+from heimdall.bootstrap.data_folder import open_data_folder
 from heimdall.domain.errors import StartRefusedError
 
 
@@ -18,7 +19,7 @@ class FolderLock:
 
     def __enter__(self) -> "FolderLock":
         """Raises: StartRefusedError naming who holds the folder."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        open_data_folder(self._path.parent)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

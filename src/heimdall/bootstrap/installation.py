@@ -9,6 +9,7 @@ from obstore.exceptions import BaseError
 
 from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
 from heimdall.bootstrap.changes import open_publisher, open_wake
+from heimdall.bootstrap.data_folder import open_data_folder, require_whole
 from heimdall.domain.errors import StartRefusedError
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.signals import Publisher, Wake
@@ -75,7 +76,8 @@ def open_installation(
         HeimdallError: an older database (`create_only`), a newer one, a folder SQLite cannot use, a database that
             does not answer, an artifact store that is none. A broker that does not answer is waited for.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    open_data_folder(settings.data_dir.resolve())
+    require_whole(settings)
     prepare(settings.resolved_database_url, mode=mode)
     artifacts = open_artifacts(settings)  # may refuse, so before anything has a thread
     publisher = open_publisher(settings)
@@ -96,5 +98,6 @@ def open_installation(
 
 
 def migrate_database(settings: Settings) -> str:
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    open_data_folder(settings.data_dir.resolve())
+    require_whole(settings)
     return prepare(settings.resolved_database_url, mode="upgrade")

@@ -2,15 +2,18 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from heimdall.api.services import Readiness
 from heimdall.bootstrap.installation import Installation
 from heimdall.domain.errors import HeimdallError, UnavailableError
 from heimdall.domain.ports import ArtifactStore
 from heimdall.sdk.registry import find_trainers
+from heimdall.store import sqlite_file
 from heimdall.worker.slots import SlotsLoop
 
 PROBE_SECONDS = 2.0
+DATABASE_SECONDS = 5.0
 
 
 class ReadinessCheck:
@@ -19,16 +22,21 @@ class ReadinessCheck:
     def __init__(self, installation: Installation, slots: SlotsLoop | None) -> None:
         self._installation = installation
         self._slots = slots
+        self._database = Probe(installation.stores.jobs.counts)
         self._artifacts = artifact_probe(installation.artifacts)
+        database = installation.database
+        self._file = sqlite_file(database.url) if database.dialect == "sqlite" else None
+        self._identity = _identity(self._file)
 
     def __call__(self) -> Readiness:
         down: list[str] = []
         degraded: list[str] = []
         jobs, slots = self._installation.stores.jobs, self._slots
         try:
-            if slots is None and not jobs.workers():
+            if not self._database.answers(DATABASE_SECONDS) or _identity(self._file) != self._identity:
+                down.append("database")
+            elif slots is None and not jobs.workers():
                 degraded.append("worker")
-            jobs.counts()
         except UnavailableError:
             down.append("database")
         if not self._artifacts.answers(PROBE_SECONDS):
@@ -40,6 +48,17 @@ class ReadinessCheck:
         degraded += [f"trainer {name}" for name in find_trainers().left_out]
         degraded += [f"module {name}" for name in (slots.failures if slots else ())]
         return Readiness(down=down, degraded=degraded)
+
+
+def _identity(file: Path | None) -> tuple[int, int] | None:
+    """Which file it is: what is written into one that was removed or replaced is lost."""
+    if file is None:
+        return None
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 class Probe:

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from heimdall.domain.errors import DatabaseOutdatedError, DatabaseRefusedError, UnavailableError
 from heimdall.store.engine import parse_url, single_connection_engine, sqlite_file
+from heimdall.store.privacy import create_private
 
 REVISION = "0005"
 LOCK_NUMBER = 0x4845494D  # any number of our own; two starting processes meet at it
@@ -56,6 +57,8 @@ def prepare(url: str, mode: Mode, migrations: Migrations = OURS) -> str:
         UnavailableError: it does not answer.
     """
     place = parse_url(url)
+    if place.get_backend_name() == "sqlite":
+        _close_files(sqlite_file(place))
     engine = single_connection_engine(place)
     try:
         with engine.connect() as connection, _alone(connection):
@@ -85,11 +88,22 @@ def prepare(url: str, mode: Mode, migrations: Migrations = OURS) -> str:
         engine.dispose()
 
 
+def _close_files(file: Path) -> None:
+    """Raises: UnavailableError, when there can be no such file."""
+    try:
+        create_private(file)
+    except OSError as error:
+        raise UnavailableError(
+            f"The database cannot be opened: {error.strerror} ({file}); check the data folder."
+        ) from error
+
+
 def copy_file(path: Path, revision: str) -> Path:
     """A whole copy of the SQLite file beside it, write-ahead log included."""
     target = path.with_name(f"{path.name}.before-{revision}")
     partial = target.with_name(f"{target.name}.partial")
     partial.unlink(missing_ok=True)
+    create_private(partial)
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(partial)) as copy:
         source.backup(copy)
     partial.replace(target)

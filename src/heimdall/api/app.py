@@ -7,7 +7,7 @@ import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from heimdall.api import health, login
+from heimdall.api import docs_page, health, login
 from heimdall.api.access import Access, TokenBook
 from heimdall.api.errors import install_error_handlers
 from heimdall.api.forwarded import ForwardedHeaders
@@ -42,6 +42,7 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
         title="Heimdall",
         version=options.version,
         lifespan=lifespan,
+        docs_url=None,
         redoc_url=None,
         generate_unique_id_function=operation_id,
     )
@@ -52,6 +53,7 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
     app.state.readiness = Remembered(services.readiness)
     app.state.login_failures = RateLimit(options.failed_logins_per_minute)
     app.include_router(health.router)
+    app.include_router(docs_page.router)
     # The guard refuses a length that is declared; this cuts off a body that does not declare one.
     limit = options.max_body_bytes
     app.include_router(training, prefix="/api/v1/training", max_body_size=limit)

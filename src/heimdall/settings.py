@@ -215,6 +215,7 @@ class Settings(BaseSettings):
     keep_events_days: int | None = Field(
         None, ge=1, description="Empty step, log and system events of jobs ended so long."
     )
+    cache_gib: float = Field(20.0, ge=0, description="GiB of caches of this machine; what running jobs use stays.")
     log_format: Literal["text", "json"] = Field("text", description="Log lines as text or as one JSON object each.")
     url: str | None = Field(None, description="Service that the command line talks to; the local one by default.")
     token: Secret = Field(None, description="Token that the command line sends.")
@@ -237,6 +238,10 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return "sqlite:///" + _escaped(str(self.data_dir.resolve() / "heimdall.db"))
+
+    @property
+    def cache_bytes(self) -> int:
+        return int(self.cache_gib * (1 << 30))
 
     @property
     def has_shared_database(self) -> bool:

@@ -80,6 +80,7 @@ class Place:
         devices: Sequence[str] = (),
         is_only_worker: bool = False,
         server: ProcessServer | None = None,
+        cache_bytes: int | None = None,
     ) -> SlotsLoop:
         return SlotsLoop(
             stores=self.stores,
@@ -99,6 +100,7 @@ class Place:
             patience=patience,
             is_only_worker=is_only_worker,
             database=self.database_name,
+            cache_bytes=cache_bytes,
         )
 
     @contextmanager

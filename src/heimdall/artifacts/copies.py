@@ -4,8 +4,8 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NUM_HELD = 4  # files, and as many folders
@@ -16,16 +16,18 @@ class LocalCopies:
     """Files and folders under names that tell their content, shared by the processes of a machine.
 
     Above `max_bytes` in all, those used longest ago go, but none that is among the last few some living process has
-    opened: training reads a folder through a memory map, and its loader processes open it again.
+    opened (`holds_all`: among all that it has opened): training reads a folder through a memory map, and its loader
+    processes open it again. Without `max_bytes` none goes unless `evict` is called.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int) -> None:
+    def __init__(self, root: Path, *, max_bytes: int | None, holds_all: bool = False) -> None:
         self._files = root / "objects"
         self._folders = root / "folders"
         self._locks = root / "locks"
         for folder in (self._files, self._folders, self._locks):
             folder.mkdir(parents=True, exist_ok=True)
         self._max_bytes = max_bytes
+        self._holds_all = holds_all
         # Descriptors of locked files, of what was opened last at the end.
         self._held_files: dict[str, int] = {}
         self._held_folders: dict[str, int] = {}
@@ -42,7 +44,7 @@ class LocalCopies:
         with tempfile.TemporaryDirectory(dir=self.staging) as staged:
             make(Path(staged) / name)
             (Path(staged) / name).rename(copy)
-        self._evict(keep=copy)
+        self._keep_bound(copy)
         return copy
 
     def folder(self, name: str, make: Callable[[Path], None]) -> Path:
@@ -61,7 +63,7 @@ class LocalCopies:
             except OSError:
                 if not folder.is_dir():  # else another process was faster, with the same content
                     raise
-        self._evict(keep=folder)
+        self._keep_bound(folder)
         return folder
 
     def _hold(self, name: str, held: dict[str, int]) -> None:
@@ -71,42 +73,64 @@ class LocalCopies:
             descriptor = self._open_lock(name)
             fcntl.flock(descriptor, fcntl.LOCK_SH)
         held[name] = descriptor
-        while len(held) > NUM_HELD:
+        while not self._holds_all and len(held) > NUM_HELD:
             os.close(held.pop(next(iter(held))))
 
-    def _evict(self, *, keep: Path) -> None:
-        copies = sorted([*self._files.iterdir(), *self._folders.iterdir()], key=_used_at, reverse=True)
-        total = 0
-        for copy in copies:
-            total += size_bytes(copy)
-            if total > self._max_bytes and copy != keep:
-                self._remove_unused(copy)
+    def _keep_bound(self, made: Path) -> None:
+        if self._max_bytes is not None:
+            self.evict(self._max_bytes, keep=made)
 
-    def _remove_unused(self, copy: Path) -> None:
+    def evict(self, max_bytes: int, *, keep: Path | None = None) -> dict[Path, int]:
+        """Remove the copies used longest ago until `max_bytes` are left. What went, with its size."""
+        evicted: dict[Path, int] = {}
+        total = 0
+        for copy in sorted([*self._files.iterdir(), *self._folders.iterdir()], key=_used_at, reverse=True):
+            size = size_bytes(copy)
+            total += size
+            if total > max_bytes and copy != keep and self._remove_unused(copy):
+                evicted[copy] = size
+        return evicted
+
+    def _remove_unused(self, copy: Path) -> bool:
+        """Whether it has gone."""
         descriptor = self._open_lock(copy.name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with tempfile.TemporaryDirectory(dir=self.staging) as going:  # whole or not at all, also when killed here
                 copy.rename(Path(going) / copy.name)
         except (BlockingIOError, FileNotFoundError):
-            return
+            return False
         finally:
             os.close(descriptor)
+        return True
 
     def _open_staging(self, staging: Path) -> Path:
         """A folder for what this process has half done. It is locked while the process lives; others may go."""
         staging.mkdir(exist_ok=True)
-        gate = self._open_lock(STAGING_GATE)
-        try:
-            fcntl.flock(gate, fcntl.LOCK_EX)  # none is swept between its making and its locking
-            for folder in staging.iterdir():
-                self._sweep(folder)
+        with self._staging_gate():  # none is swept between its making and its locking
+            self._sweep_all(staging)
             own = Path(tempfile.mkdtemp(dir=staging))
             self._lock_of_staging = self._open_lock(own.name)
             fcntl.flock(self._lock_of_staging, fcntl.LOCK_SH)
+        return own
+
+    def sweep(self) -> None:
+        """Remove what processes that have ended left half done."""
+        with self._staging_gate():
+            self._sweep_all(self.staging.parent)
+
+    @contextmanager
+    def _staging_gate(self) -> Generator[None]:
+        gate = self._open_lock(STAGING_GATE)
+        try:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield
         finally:
             os.close(gate)
-        return own
+
+    def _sweep_all(self, staging: Path) -> None:
+        for folder in staging.iterdir():
+            self._sweep(folder)
 
     def _sweep(self, folder: Path) -> None:
         """Remove a folder that a process which has ended left behind."""

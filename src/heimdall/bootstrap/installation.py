@@ -46,7 +46,7 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     if url.startswith("file:"):
         return LocalArtifacts(_folder(url), cache=cache)
     try:
-        return RemoteArtifacts(open_object_store(url), cache=cache)
+        return RemoteArtifacts(open_object_store(url), cache=cache, cache_bytes=settings.cache_bytes)
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise _artifacts_refused(url, reason) from None

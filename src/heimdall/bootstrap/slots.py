@@ -38,6 +38,7 @@ def open_slots(installation: Installation) -> SlotsLoop:
         job_env=job_environment(settings),
         is_only_worker=not settings.has_shared_database,
         database=_database_name(settings),
+        cache_bytes=settings.cache_bytes,
     )
     if isinstance(server, ForkServer):
         server.on_change = slots.ring
@@ -71,6 +72,7 @@ def job_environment(settings: Settings) -> dict[str, str]:
         "HEIMDALL_DATA_DIR": str(settings.data_dir.resolve()),
         "HEIMDALL_DATABASE_URL": settings.resolved_database_url,
         "HEIMDALL_ARTIFACTS_URL": settings.resolved_artifacts_url,
+        "HEIMDALL_CACHE_GIB": str(settings.cache_gib),
     }
     if settings.broker_url is not None:
         given["HEIMDALL_BROKER_URL"] = settings.broker_url.get_secret_value()

@@ -25,10 +25,11 @@ from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run
 from heimdall.sdk.spec import TrainerSpec
 from heimdall.sdk.stopping import StopTraining
+from heimdall.worker.caches import build_once
 from heimdall.worker.checkpoints import Checkpoints, newest_intact, non_finite_name
 from heimdall.worker.datasets import JobDatasets, Making
 from heimdall.worker.epoch_report import plain_report
-from heimdall.worker.files import AttemptFiles, build_once
+from heimdall.worker.files import AttemptFiles
 from heimdall.worker.heartbeat import Heartbeat
 from heimdall.worker.point_log import PointLog
 from heimdall.worker.ranks import Orders, Ranks
@@ -347,4 +348,4 @@ class WorkerContext:
         return folder
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
-        return build_once(self._parts.cache_dir / key, build)
+        return build_once(self._parts.cache_dir, key, build)

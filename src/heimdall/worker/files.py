@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +52,3 @@ def attempt_of(path: Path) -> tuple[str, int]:
     """The job and attempt that a file of this folder belongs to; ("", 0) for a stranger's."""
     job_id, _, number = path.name.partition(".")[0].rpartition("-")
     return (job_id, int(number)) if number.isdigit() else ("", 0)
-
-
-def build_once(folder: Path, build: Callable[[Path], None]) -> Path:
-    """`folder`, filled by `build` unless it is there already; it appears whole, whoever else builds it meanwhile."""
-    if folder.exists():
-        return folder
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    partial.mkdir(parents=True)
-    try:
-        build(partial)
-        Path(partial).rename(folder)
-    except OSError:
-        if not folder.exists():  # else another job was faster
-            raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder

@@ -13,6 +13,7 @@ from setproctitle import setproctitle
 
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.registry import load_function
+from heimdall.worker.caches import build_once
 from heimdall.worker.failures import (
     is_link_broken,
     is_stop,
@@ -22,7 +23,6 @@ from heimdall.worker.failures import (
     traceback_of,
     was_loader_killed,
 )
-from heimdall.worker.files import build_once
 from heimdall.worker.job_streams import flush_streams
 from heimdall.worker.rank_link import RankLink, connect
 from heimdall.worker.ranks import Orders
@@ -138,4 +138,4 @@ class RankContext:
         return Path(tempfile.mkdtemp())
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
-        return build_once(self._orders.cache_dir / key, build)
+        return build_once(self._orders.cache_dir, key, build)

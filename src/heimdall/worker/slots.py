@@ -16,6 +16,7 @@ from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores
 from heimdall.domain.signals import Wake
 from heimdall.worker.allotment import allot, refusal
+from heimdall.worker.caches import adopt_older, bound
 from heimdall.worker.files import AttemptFiles, attempt_of
 from heimdall.worker.orphans import Orphan, find_orphans, job_title
 from heimdall.worker.process_table import is_same_process
@@ -46,6 +47,7 @@ class SlotsLoop:
         patience: Patience | None = None,
         is_only_worker: bool = False,
         database: str = "",
+        cache_bytes: int | None = None,
     ) -> None:
         self._stores = stores
         self._wake = wake
@@ -61,6 +63,7 @@ class SlotsLoop:
         self._patience = patience or Patience()
         self._is_only_worker = is_only_worker  # what cannot run here can run nowhere
         self._database = database  # its name without secrets, "" for that of the data folder
+        self._cache_bytes = cache_bytes  # above that, those that no job uses go
         self._threads = max(1, (os.cpu_count() or 1) // max(1, worker.slots))
         self._running: dict[int, Running] = {}
         self._bell = threading.Event()
@@ -310,6 +313,13 @@ class SlotsLoop:
         alive |= {(pulse.job_id, pulse.attempt) for pulse in self._stores.jobs.pulses()}
         for name in found - alive:
             AttemptFiles(self._data_dir, *name).remove()
+        adopt_older(self._data_dir / "cache", is_idle=not alive)
+        self._bound_caches()
+
+    def _bound_caches(self) -> None:
+        """In a thread: many gigabytes may take seconds to remove."""
+        if self._cache_bytes is not None:
+            threading.Thread(target=bound, args=[self._data_dir / "cache", self._cache_bytes], daemon=True).start()
 
     # Watching
 
@@ -348,6 +358,7 @@ class SlotsLoop:
                 continue
             running.files.remove()
             del self._running[running.process.pid]
+            self._bound_caches()
 
     # Stopping
 

@@ -16,8 +16,8 @@ from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of
 from heimdall.sdk.stopping import StopTraining
 from heimdall.trainers.comparison import first_difference, first_different_part
+from heimdall.worker.caches import build_once
 from heimdall.worker.datasets import fixed_unapproved
-from heimdall.worker.files import build_once
 from heimdall.worker.ranks import Orders, Ranks, die_loudly
 
 
@@ -222,4 +222,4 @@ class VerifyContext:
         return Path(tempfile.mkdtemp(dir=self.folder))
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
-        return build_once(self.cache_dir / key, build)
+        return build_once(self.cache_dir, key, build)

@@ -4,10 +4,12 @@ import re
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
-from heimdall.cli.app import COMMANDS
+from heimdall.cli.app import COMMANDS, app
 from heimdall.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +51,32 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_command_is_described() -> None:
     text = (ROOT / "docs/reference/command-line.md").read_text()
     assert not [name for name, _, _ in COMMANDS if not re.search(rf"`{name}\b", text)]
+
+
+def test_every_command_and_option_of_the_reference_exists() -> None:
+    """In the tables of commands, and those of the groups: `artifacts get JOB --all [-o DIR]`."""
+    root: Any = get_command(app)
+    text = (ROOT / "docs/reference/command-line.md").read_text()
+    rows = [re.sub(r"\]|\[", " ", cell) for cell in re.findall(r"^\| (`.+?`) \|", text, re.MULTILINE)]
+    for code in [code for row in rows for code in re.findall(r"`([a-z][^`]*)`", row)]:
+        name, *words = code.split()
+        command = root.commands[name]
+        if hasattr(command, "commands"):
+            command = command.commands[words[0]]
+        known = {option for param in command.params for option in param.opts}
+        named = {word for word in words if re.fullmatch(r"-f|-o|--[a-z-]+", word)}
+        assert named <= known, f"{code}: {named - known}"
+
+
+def test_every_command_of_a_group_is_described() -> None:
+    root: Any = get_command(app)
+    text = (ROOT / "docs/reference/command-line.md").read_text()
+    groups = {name: group for name, group in root.commands.items() if hasattr(group, "commands")}
+    assert groups
+    missing = [
+        f"{name} {one}" for name, group in groups.items() for one in group.commands if f"`{name} {one}" not in text
+    ]
+    assert not missing
 
 
 def test_every_setting_is_described() -> None:

@@ -127,3 +127,14 @@ def test_logs_say_on_standard_error_that_the_server_is_away(tmp_path: Path) -> N
             terminal.read_until(lambda screen: "connection is back" in screen.text)
     finally:
         assert service.close() == 0
+
+
+def test_a_terminal_that_cannot_redraw_gets_lines(service: RunningService, dataset_id: str) -> None:
+    config = {**SLOW, "dataset_id": dataset_id, "epochs": 2}
+    job_id = service.submit(config, priority=9)
+    with AtTerminal(
+        [HEIMDALL, "watch", job_id, "--after", "0", "--url", service.url], 200, environment={"TERM": "dumb"}
+    ) as terminal:
+        assert terminal.read_to_end() == 0
+        assert b"\x1b" not in terminal.shown
+        assert re.search(r"^epoch 2/2  train_loss ", terminal.screen.text, re.MULTILINE)

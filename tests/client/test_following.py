@@ -69,6 +69,25 @@ def test_patience_ends() -> None:
         list(events)
 
 
+def test_a_lost_connection_is_reported_with_the_time_left_until_it_is_back() -> None:
+    refusals = iter([True, True, True])
+
+    def answer(request: Request) -> None:
+        if next(refusals, False):
+            request.answer_problem(503, detail="Starting.")
+        else:
+            Log(5)(request)
+
+    reported: list[float | None] = []
+    with ScriptedServer(answer) as server, HeimdallClient(server.url) as client:
+        assert len(list(client.records.follow("j", patience_seconds=100, on_connection=reported.append))) == 5
+    *left, last = reported
+    assert last is None
+    assert len(left) == 3
+    assert left == sorted((seconds for seconds in left if seconds is not None), reverse=True)
+    assert all(seconds is not None and 0 < seconds <= 100 for seconds in left)
+
+
 def test_a_deleted_job_ends_the_stream() -> None:
     deleted = {**event(3), "event": "training:deleted", "seq": None}
     with (

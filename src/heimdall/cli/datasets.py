@@ -31,7 +31,7 @@ def generate(
     from heimdall.cli.config_values import parse_values
     from heimdall.cli.connection import connect
     from heimdall.cli.jobs import schema_of
-    from heimdall.cli.output import clean_line, print_json
+    from heimdall.cli.output import clean_line, print_json, say
     from heimdall.cli.watching import watch_job
 
     with connect(url) as client:
@@ -40,7 +40,7 @@ def generate(
         if as_json:
             print_json(started)
         else:
-            print(f"{started['dataset_id']}  {clean_line(name)}  {started['status']}  job {started['job_id']}")
+            say(clean_line(f"{started['dataset_id']}  {name}  {started['status']}  job {started['job_id']}"))
         if follow:
             raise typer.Exit(watch_job(client, started["job_id"], as_json=as_json, after=0))
 

@@ -64,13 +64,13 @@ def submit(
 
 
 def _show_new(client: "HeimdallClient", job: "Job", *, follow: bool, as_json: bool) -> None:
-    from heimdall.cli.output import clean_line, print_json
+    from heimdall.cli.output import clean_line, print_json, say
     from heimdall.cli.watching import watch_job
 
     if as_json:
         print_json(job)
     else:
-        print(f"{job['id']}  {clean_line(job['job_name'])}  {job['status']}", flush=True)
+        say(clean_line(f"{job['id']}  {job['job_name']}  {job['status']}"), flush=True)
     if follow:
         raise typer.Exit(watch_job(client, job["id"], as_json=as_json, after=0))
 

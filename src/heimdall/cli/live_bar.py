@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -18,6 +19,11 @@ from heimdall.client.shapes import Event, Job
 
 SHORTEST_BAR, LONGEST_BAR = 10, 40
 VALUE_WIDTH = 9  # of four digits with a sign of the exponent: 3.567e-05
+
+
+def can_redraw() -> bool:
+    """Whether the terminal can move up and erase; TERM=dumb cannot."""
+    return not Console().is_dumb_terminal
 
 
 class BarView:
@@ -115,7 +121,7 @@ class BarView:
         room = self._console.width - len("  ".join(("*", words, count, left))) - 2
         metrics = self._metrics_that_fit(room - SHORTEST_BAR - 2, is_aligned=False)
         bar = ProgressBar(
-            total=self._total or 1, completed=self._done, width=max(1, min(LONGEST_BAR, room - len(metrics) - 2))
+            total=self._total or 1, completed=self._done, width=max(1, min(LONGEST_BAR, room - cell_len(metrics) - 2))
         )
         grid = Table.grid(padding=(0, 1))
         for _ in range(6):
@@ -130,7 +136,7 @@ class BarView:
             value = _number_text(self._metrics[name])
             one = f"{clean_line(name)} {value:<{VALUE_WIDTH if is_aligned else 0}}"
             longer = f"{text}  {one}" if text else one
-            if len(longer.rstrip()) > width:
+            if cell_len(longer.rstrip()) > width:
                 break
             text = longer
         return text.rstrip()

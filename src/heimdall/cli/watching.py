@@ -63,7 +63,7 @@ def _left_text(job: Job, status: str) -> str:
     # A name that a shell would take apart, or that a terminal would obey, cannot be typed as it is.
     word = job["job_name"] if re.fullmatch(r"[\w.][\w.-]*", job["job_name"], re.ASCII) else job["id"][:8]
     kept = f"The job {stays[status]}; " if status in stays else ""
-    return f"{kept}`heimdall watch {word}` shows it, `heimdall cancel {word}` stops it."
+    return clean_line(f"{kept}`heimdall watch {word}` shows it, `heimdall cancel {word}` stops it.")
 
 
 class View(AbstractContextManager["View"], Protocol):
@@ -133,6 +133,6 @@ class LineView:
 
 
 def _bar_view(job: Job, best_metric: str) -> View:
-    from heimdall.cli.live_bar import BarView  # Rich takes a while to import
+    from heimdall.cli.live_bar import BarView, can_redraw  # Rich takes a while to import
 
-    return BarView(job, best_metric)
+    return BarView(job, best_metric) if can_redraw() else LineView(job, best_metric)

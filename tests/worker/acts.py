@@ -315,3 +315,8 @@ def log_until_there_is_room_again(context: TrainingContext) -> None:
             (gate / "late").touch()
         Event().wait(0.01 if waiting else 0.02)
     (gate / "logged").write_text(str(number))
+
+
+@act
+def return_at_once(context: TrainingContext) -> NoReturn:
+    sys.exit(0)

@@ -54,3 +54,10 @@ def test_an_epoch_that_is_no_number_fails_with_a_sentence(place: Place) -> None:
         Status.FAILED,
         "TypeError: EpochReport.epoch must be a number, not str.",
     )
+
+
+def test_a_trainer_that_trains_nothing_warns(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(kind="act", act="return_at_once"))
+    assert (job.status, job.current_epoch) == (Status.COMPLETED, 0)
+    assert job.warnings == ["The trainer returned without finishing an epoch: nothing was trained."]

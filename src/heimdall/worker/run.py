@@ -325,6 +325,8 @@ class Attempt:
 
     def _finished(self, context: WorkerContext) -> Outcome:
         context.drain()
+        if self._job.total_epochs and not context.epoch:
+            context.warn("The trainer returned without finishing an epoch: nothing was trained.")
         self._heartbeat.poll()
         self._reporter.read_output()
         self._writer.flush()

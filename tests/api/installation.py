@@ -13,6 +13,7 @@ from heimdall.api.services import ApiOptions, ApiServices, Readiness
 from heimdall.artifacts import LocalArtifacts
 from heimdall.domain.ports import Stores
 from heimdall.jobs.datasets import DatasetService
+from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.service import JobService
 from heimdall.jobs.tokens import TokenService
 from heimdall.sdk.registry import specs
@@ -34,6 +35,7 @@ class Installation:
     artifacts: LocalArtifacts
     folder: Path
     worker: Worker
+    sweep: Sweep
 
 
 @contextmanager
@@ -54,7 +56,8 @@ def open_installation(
     wake = InProcessWake()
     signal = DataVersionSignal(file)
     artifacts = LocalArtifacts(folder / "artifacts", cache=folder / "cache")
-    jobs = JobService(stores, wake, artifacts, delete_patience_seconds=0.3)
+    sweep = Sweep(stores, artifacts)
+    jobs = JobService(stores, wake, artifacts, stop_seconds=0.3, wake_sweep=sweep.wake)
     tokens = TokenService(stores.tokens, admin_secret=admin_secret)
     services = ApiServices(
         jobs=jobs,
@@ -71,7 +74,7 @@ def open_installation(
     )
     app = create_app(services, options)
     try:
-        yield Installation(app, stores, jobs, tokens, artifacts, folder, Worker(stores.attempts, artifacts))
+        yield Installation(app, stores, jobs, tokens, artifacts, folder, Worker(stores.attempts, artifacts), sweep)
     finally:
         signal.close()
         wake.close()

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -247,6 +248,7 @@ def test_delete_takes_everything_along(api: Api, installation: Installation, run
     assert answer.content == b""
     problem_of(api.get(f"/jobs/{job_id}"), 404)
     problem_of(api.delete(f"/jobs/{job_id}"), 404)
+    installation.sweep.sweep(threading.Event())
     assert installation.artifacts.keys(job_id) == []
     assert installation.stores.history.events(job_id) == []
 

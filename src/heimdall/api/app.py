@@ -19,6 +19,7 @@ from heimdall.api.live.hub import Hub
 from heimdall.api.openapi import install_openapi, operation_id
 from heimdall.api.remembered import Remembered
 from heimdall.api.services import ApiOptions, ApiServices
+from heimdall.api.slow import SlowCalls
 from heimdall.api.training import router as training
 
 ROUTE_THREADS = 16
@@ -49,6 +50,7 @@ def create_app(services: ApiServices, options: ApiOptions) -> FastAPI:
     app.state.services = services
     app.state.options = options
     app.state.hub = hub
+    app.state.slow_calls = SlowCalls()
     app.state.token_book = TokenBook(services.tokens.known)
     app.state.readiness = Remembered(services.readiness)
     app.state.login_failures = RateLimit(options.failed_logins_per_minute)

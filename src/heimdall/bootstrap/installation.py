@@ -1,6 +1,7 @@
 """The parts every server process needs, opened from settings."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ from heimdall.domain.errors import StartRefusedError
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.signals import Publisher, Wake
 from heimdall.jobs.datasets import DatasetService
+from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.service import JobService
 from heimdall.settings import Settings, masked_url
 from heimdall.store import Database, open_database, open_stores, prepare
@@ -32,6 +34,7 @@ class Installation:
     artifacts: ArtifactStore
     jobs: JobService
     datasets: DatasetService
+    sweep: Sweep
 
     def close(self) -> None:
         self.wake.close()
@@ -84,7 +87,9 @@ def open_installation(
     database = open_database(settings.resolved_database_url, publish=publisher.publish)
     stores = open_stores(database)
     wake = open_wake(settings, has_slots=has_slots)
-    jobs = JobService(stores, wake, artifacts)
+    days = settings.keep_events_days
+    sweep = Sweep(stores, artifacts, keep_events=None if days is None else timedelta(days=days))
+    jobs = JobService(stores, wake, artifacts, wake_sweep=sweep.wake)
     return Installation(
         settings=settings,
         database=database,
@@ -94,6 +99,7 @@ def open_installation(
         artifacts=artifacts,
         jobs=jobs,
         datasets=DatasetService(stores, jobs, artifacts),
+        sweep=sweep,
     )
 
 

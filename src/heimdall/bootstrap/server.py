@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, asynccontextmanager
-from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -27,7 +26,6 @@ from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
 from heimdall.bootstrap.trainers import warn_of_trainers
 from heimdall.domain.errors import StartRefusedError
-from heimdall.jobs.deletions import Sweep
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import find_trainers, specs
 from heimdall.settings import LOOPBACK, Settings, http_url
@@ -48,12 +46,10 @@ class Background:
             warns_of_missing_gpus=installation.settings.has_shared_database,
         )
         self._stop = threading.Event()
-        days = installation.settings.keep_events_days
-        keep_events = None if days is None else timedelta(days=days)
-        sweep = Sweep(installation.stores, installation.artifacts, keep_events=keep_events)
+        self._sweep = installation.sweep
         self._threads = [
             threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery"),
-            threading.Thread(target=sweep.run, args=[self._stop], name="sweep"),
+            threading.Thread(target=self._sweep.run, args=[self._stop], name="sweep"),
         ]
         if slots is not None:
             self._threads.append(threading.Thread(target=slots.run, name="slots"))
@@ -65,6 +61,7 @@ class Background:
     def stop(self) -> None:
         """Give running jobs back, then end the threads."""
         self._stop.set()
+        self._sweep.wake()
         if self.slots is not None:
             self.slots.stop()
         for thread in self._threads:

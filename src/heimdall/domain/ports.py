@@ -97,11 +97,22 @@ class JobStore(Protocol):
         ...
 
     def delete(self, job_id: str) -> None:
-        """Delete every row of the job, in slices of 20,000, the job's row first (nobody sees it any more)."""
+        """Delete the job's own row, so that nobody sees it any more; its many rows and its files go by the sweep.
+
+        Raises: JobNotFoundError.
+        """
         ...
 
-    def sweep_deleted(self) -> list[str]:
-        """Finish deletions of rows that a crash cut short. Where files may be left: prefixes of jobs and datasets."""
+    def deleted(self) -> list[str]:
+        """What deleted jobs and datasets may have left: their prefixes in the artifact store, until forgotten."""
+        ...
+
+    def delete_rows(self, prefix: str) -> bool:
+        """Delete up to 20,000 rows of one of them; False when there are none left."""
+        ...
+
+    def shrink(self) -> bool:
+        """Give some of the space of deleted rows back to the disk; False when there is no more to give."""
         ...
 
     def forget_deleted(self, prefix: str) -> None: ...

@@ -9,7 +9,6 @@ from heimdall.domain.errors import ConflictError, InvalidInputError
 from heimdall.domain.job import Job
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.records import IdempotencyKey
-from heimdall.jobs.deletions import remove_files
 from heimdall.jobs.request import JobRequest
 from heimdall.jobs.service import JobService
 
@@ -37,8 +36,8 @@ class DatasetService:
 
     def delete(self, dataset_id: str) -> None:
         """Raises: DatasetNotFoundError, ConflictError (a job that has not ended uses it)."""
-        dataset = self._stores.datasets.delete(dataset_id)
-        remove_files(self._artifacts, f"datasets/{dataset.id}")
+        self._stores.datasets.delete(dataset_id)
+        self._jobs.wake_sweep()
 
     def samples(self, dataset_id: str, *, limit: int, offset: int) -> dict[str, Any]:
         """`{"samples", "total", "limit", "offset"}`. Raises: ConflictError while the dataset is not ready."""

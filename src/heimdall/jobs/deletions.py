@@ -1,7 +1,8 @@
-"""What goes for good. Rows first: the table of deletions names what may have left files behind."""
+"""Removing what was deleted. Rows first: the table of deletions names what may have left files behind."""
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -10,13 +11,7 @@ from heimdall.domain.ports import ArtifactStore, Stores
 
 logger = logging.getLogger(__name__)
 
-
-def remove_files(artifacts: ArtifactStore, prefix: str) -> None:
-    """At once where possible; what is left is found by the sweep."""
-    try:
-        artifacts.delete_prefix(prefix)
-    except UnavailableError as error:
-        logger.warning("The files of %s go later: %s", prefix, error)
+PAUSE_SECONDS = 0.02  # between slices, so that others may write
 
 
 def remove_keys(artifacts: ArtifactStore, keys: Sequence[str]) -> bool:
@@ -30,9 +25,9 @@ def remove_keys(artifacts: ArtifactStore, keys: Sequence[str]) -> bool:
 
 
 class Sweep:
-    """Finishes deletions that a crash or an outage cut short, and empties events of jobs ended for `keep_events`.
+    """Removes the rows and files of deleted jobs and datasets, and empties events of jobs ended for `keep_events`.
 
-    It looks twice at each deletion, `seconds` apart: a worker that was cut off may still be writing a file.
+    It removes the files of each twice, `seconds` apart: a worker that was cut off may still be writing one.
     """
 
     def __init__(
@@ -47,32 +42,61 @@ class Sweep:
         self._artifacts = artifacts
         self._seconds = seconds
         self._keep_events = keep_events
-        self._looked_at = set[str]()
+        self._due_at = dict[str, float]()  # monotonic; of what was tried before
+        self._emptied = set[str]()  # prefixes whose files were removed once
+        self._work = threading.Event()
+
+    def wake(self) -> None:
+        """Something was deleted, or the service stops."""
+        self._work.set()
 
     def run(self, stop: threading.Event) -> None:
-        while True:
-            try:
-                self.look()
-                self.empty_events(stop)
-            except UnavailableError as error:
-                logger.warning("Deleted files wait for their removal: %s", error)
-            except Exception:
-                logger.exception("The sweep of deleted files failed once and goes on")
-            if stop.wait(self._seconds):
-                return
+        """Returns soon after `stop` is set and `wake` called."""
+        while not stop.is_set():
+            self._work.clear()
+            for task in (self.sweep, self.empty_events, self.shrink):
+                try:
+                    task(stop)
+                except UnavailableError as error:
+                    logger.warning("Deleted jobs wait for their removal: %s", error)
+                except Exception:
+                    logger.exception("The sweep of deleted jobs failed; it tries again")
+            self._work.wait(self._seconds)
 
-    def look(self) -> None:
+    def sweep(self, stop: threading.Event) -> None:
         """Raises: UnavailableError."""
-        for prefix in self._stores.jobs.sweep_deleted():
-            self._artifacts.delete_prefix(prefix)
-            if prefix in self._looked_at:
-                self._stores.jobs.forget_deleted(prefix)
-                self._looked_at.remove(prefix)
-            else:
-                self._looked_at.add(prefix)
+        waiting = self._stores.jobs.deleted()
+        self._emptied &= set(waiting)
+        self._due_at = {prefix: self._due_at[prefix] for prefix in waiting if prefix in self._due_at}
+        due = [prefix for prefix in waiting if self._due_at.get(prefix, 0.0) <= time.monotonic()]
+        for prefix in due:
+            while not stop.is_set() and self._stores.jobs.delete_rows(prefix):
+                stop.wait(PAUSE_SECONDS)
+        for prefix in due:
+            if stop.is_set():
+                return
+            self._remove_files(prefix)
 
     def empty_events(self, stop: threading.Event) -> None:
         """Raises: UnavailableError."""
         if self._keep_events is not None:
             while not stop.is_set() and self._stores.jobs.empty_events(ended_for=self._keep_events):
-                pass
+                stop.wait(PAUSE_SECONDS)
+
+    def shrink(self, stop: threading.Event) -> None:
+        """Raises: UnavailableError."""
+        while not stop.is_set() and self._stores.jobs.shrink():
+            stop.wait(PAUSE_SECONDS)
+
+    def _remove_files(self, prefix: str) -> None:
+        """Raises: UnavailableError."""
+        self._due_at[prefix] = time.monotonic() + self._seconds
+        try:
+            self._artifacts.delete_prefix(prefix)
+        except (OSError, ArtifactsRefusedError) as error:
+            logger.warning("The files of %s cannot be removed and stay for now: %s", prefix, error)
+            return
+        if prefix in self._emptied:
+            self._stores.jobs.forget_deleted(prefix)
+        else:
+            self._emptied.add(prefix)

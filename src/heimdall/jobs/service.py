@@ -1,8 +1,7 @@
 """What one can do with a job, from submit to delete."""
 
-import threading
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,12 +14,13 @@ from heimdall.domain.errors import (
     BrokerUnavailableError,
     CheckpointDamagedError,
     ConflictError,
+    JobNotFoundError,
 )
 from heimdall.domain.job import Job, NewJob, Requested, Status
 from heimdall.domain.ports import ArtifactStore, Stores
 from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, Oldest, WorkerRow
 from heimdall.domain.signals import Wake
-from heimdall.jobs.deletions import remove_files, remove_keys
+from heimdall.jobs.deletions import remove_keys
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
 from heimdall.sdk.kept_config import without_unknown
 from heimdall.sdk.registry import spec_of
@@ -35,12 +35,16 @@ class JobService:
         wake: Wake,
         artifacts: ArtifactStore,
         *,
-        delete_patience_seconds: float = 10.0,
+        stop_seconds: float = 10.0,
+        wake_sweep: Callable[[], None] = lambda: None,
     ) -> None:
+        """`stop_seconds`: how long the worker of a job that is being deleted has to stop. `wake_sweep` is called when
+        something was deleted."""
         self._stores = stores
         self._wake = wake
         self._artifacts = artifacts
-        self._delete_patience_seconds = delete_patience_seconds
+        self.stop_seconds = stop_seconds
+        self.wake_sweep = wake_sweep
 
     def create(
         self, request: JobRequest, *, actor: str | None = None, idempotency: IdempotencyKey | None = None
@@ -142,12 +146,23 @@ class JobService:
         }
         return self.create(JobRequest(**fields, parent_job_id=parent.id, warnings=warnings), actor=actor)
 
-    def delete(self, job_id: str, *, actor: str | None = None) -> None:
-        """Stop the job if it runs, then remove everything of it. Takes at most its patience and a moment."""
-        if not self._stores.jobs.get(job_id).status.is_ended:
-            self._stop(job_id, actor)
+    def begin_deletion(self, job_id: str, *, actor: str | None = None) -> bool:
+        """Ask the job to stop. Whether a worker has still to do so: wait at most `stop_seconds` for it."""
+        with suppress(ConflictError):  # it has ended
+            return self._stores.jobs.cancel(job_id, actor=actor).status is Status.RUNNING
+        return False
+
+    def has_stopped(self, job_id: str) -> bool:
+        try:
+            return self._stores.jobs.get(job_id).status is not Status.RUNNING
+        except JobNotFoundError:
+            return True
+
+    def delete(self, job_id: str) -> None:
+        """Hide the job, after its lease was taken if it still runs. Its rows and files go by the sweep."""
+        self._stores.jobs.take_lease(job_id)
         self._stores.jobs.delete(job_id)
-        remove_files(self._artifacts, job_id)
+        self.wake_sweep()
 
     def oldest(self) -> Oldest:
         return self._stores.jobs.oldest()
@@ -180,20 +195,6 @@ class JobService:
             else "there is no other good checkpoint: cancel the job and retry it from the start."
         )
         raise CheckpointDamagedError(f"The pause checkpoint is {what}; {way_on}")
-
-    def _stop(self, job_id: str, actor: str | None) -> None:
-        """Cancel; a worker that has not stopped when the patience is over loses its lease."""
-        try:
-            self._stores.jobs.cancel(job_id, actor=actor)
-        except ConflictError:  # it ended meanwhile
-            return
-        deadline = time.monotonic() + self._delete_patience_seconds
-        pause = threading.Event()
-        while self._stores.jobs.get(job_id).status is Status.RUNNING:
-            if time.monotonic() > deadline:
-                self._stores.jobs.take_lease(job_id)
-                return
-            pause.wait(0.05)
 
 
 def _chosen(job: Job) -> tuple[dict[str, Any], list[str]]:

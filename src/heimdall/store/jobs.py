@@ -23,6 +23,7 @@ from heimdall.store.files import drop_artifact, find_artifact, newest_checkpoint
 from heimdall.store.pages import page_of
 from heimdall.store.retention import empty_slice
 from heimdall.store.search import put_text
+from heimdall.store.shrinking import shrink
 from heimdall.store.tables import attempts, workers
 
 CHANGEABLE = frozenset({"job_name", "notes", "tags", "priority"})
@@ -192,16 +193,20 @@ class SqlJobStore:
             now=now,
         )
 
-    def delete(self, job_id: str) -> None:
-        self._hide(job_id)
-        self.sweep_deleted()
+    @writes
+    def delete(self, connection: Connection, job_id: str) -> None:
+        hide_job(connection, job_id, self.database.now())
 
-    def sweep_deleted(self) -> list[str]:
-        waiting = self._waiting_deletions()
-        for job_id in waiting:
-            while self._delete_slice(job_id):
-                pass
-        return waiting
+    @reads
+    def deleted(self, connection: Connection) -> list[str]:
+        return waiting_deletions(connection)
+
+    @writes
+    def delete_rows(self, connection: Connection, prefix: str) -> bool:
+        return delete_slice(connection, prefix)
+
+    def shrink(self) -> bool:
+        return shrink(self.database)
 
     @writes
     def forget_deleted(self, connection: Connection, prefix: str) -> None:
@@ -302,18 +307,6 @@ class SqlJobStore:
         events = [NewEvent(EventName.RESUMED, data), *events]  # nothing else may follow a completed one
         values = {**values, "current_epoch": epoch, "progress_percent": progress}
         return change_job(connection, job, values, events, self.database.now())
-
-    @writes
-    def _hide(self, connection: Connection, job_id: str) -> None:
-        hide_job(connection, job_id, self.database.now())
-
-    @reads
-    def _waiting_deletions(self, connection: Connection) -> list[str]:
-        return waiting_deletions(connection)
-
-    @writes
-    def _delete_slice(self, connection: Connection, job_id: str) -> bool:
-        return delete_slice(connection, job_id)
 
 
 def _queued(status: Status, task_id: str | None) -> NewEvent:

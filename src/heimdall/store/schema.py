@@ -115,6 +115,7 @@ def _alone(connection: Connection) -> Generator[None]:
     """One transaction in which no other process migrates; kept when all went well."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA busy_timeout=60000")
+        connection.exec_driver_sql("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file; an old one keeps what it has
         connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         # Before BEGIN, where alone it has an effect: with keys on, rebuilding a table would delete what hangs on it.
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")

@@ -6,6 +6,7 @@ from heimdall.api.access import Actor
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
 from heimdall.api.services import Services
+from heimdall.api.slow import Slow
 from heimdall.api.training.answers import CancelAnswer, JobBody, PauseAnswer, ResumeAnswer
 from heimdall.api.training.parameters import JobId, WebsocketRoot
 from heimdall.api.training.requests import JobOverrides, NoFields, ResumeFrom
@@ -29,10 +30,12 @@ def pause_job(job_id: JobId, services: Services, actor: Actor, _: NoFields | Non
 
 
 @router.post("/jobs/{job_id}/resume", responses=problems(404, 409))
-def resume_job(job_id: JobId, services: Services, actor: Actor, body: ResumeFrom | None = None) -> ResumeAnswer:
+async def resume_job(
+    job_id: JobId, services: Services, slow: Slow, actor: Actor, body: ResumeFrom | None = None
+) -> ResumeAnswer:
     """Go on after a pause, or take back the request to pause."""
     from_last_good = body is not None and body.from_ == "last_good"
-    job = services.jobs.resume(job_id, from_last_good=from_last_good, actor=actor)
+    job = await slow.checks.run(services.jobs.resume, job_id, from_last_good=from_last_good, actor=actor)
     if job.status is Status.RUNNING:
         return _resumed(job, "The request to pause is taken back; the job runs on.")
     return _resumed(job, f"The job goes on with epoch {_next_epoch(job)} when a slot is free.")
@@ -47,9 +50,11 @@ def cancel_job(job_id: JobId, services: Services, actor: Actor, _: NoFields | No
 
 
 @router.post("/jobs/{job_id}/retry", responses=problems(404, 409))
-def retry_job(job_id: JobId, services: Services, actor: Actor, _: NoFields | None = None) -> ResumeAnswer:
+async def retry_job(
+    job_id: JobId, services: Services, slow: Slow, actor: Actor, _: NoFields | None = None
+) -> ResumeAnswer:
     """Start a failed or cancelled job again from its newest good checkpoint, or from the start."""
-    job = services.jobs.retry(job_id, actor=actor)
+    job = await slow.checks.run(services.jobs.retry, job_id, actor=actor)
     return _resumed(job, f"The job starts again with epoch {_next_epoch(job)} when a slot is free.")
 
 

@@ -6,6 +6,7 @@ from mimetypes import guess_type
 from typing import Any
 from urllib.parse import quote
 
+from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
@@ -13,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
 from heimdall.api.services import ApiServices, Services
+from heimdall.api.slow import Slow
 from heimdall.api.training.answers import ArtifactList, CheckpointBody
 from heimdall.api.training.parameters import JobId
 from heimdall.api.training.ranges import ByteRange, UnsatisfiableRangeError, requested_range
@@ -51,9 +53,9 @@ def list_artifacts(job_id: JobId, services: Services) -> ArtifactList:
 
 
 @router.get("/jobs/{job_id}/artifacts/{name:path}", response_class=StreamingResponse, responses=FILE_ANSWERS)
-def get_artifact(request: Request, job_id: JobId, name: str, services: Services) -> Response:
+async def get_artifact(request: Request, job_id: JobId, name: str, services: Services, slow: Slow) -> Response:
     """The file, streamed."""
-    artifact, headers = _find(services, job_id, name)
+    artifact, headers = await run_sync(_find, services, job_id, name)
     if _is_known(request.headers, headers["ETag"]):
         return Response(status_code=304, headers={"ETag": headers["ETag"]})
     size = artifact.file.size_bytes
@@ -67,15 +69,16 @@ def get_artifact(request: Request, job_id: JobId, name: str, services: Services)
         headers["Content-Range"] = f"bytes {part.start}-{part.stop - 1}/{size}"
     headers["Content-Length"] = str(part.stop - part.start)
     status = 206 if "Content-Range" in headers else 200
-    return StreamingResponse(_chunks(services, artifact, part), status_code=status, headers=headers)
+    chunks = slow.files.iterate(await slow.files.run(_chunks, services, artifact, part))
+    return StreamingResponse(chunks, status_code=status, headers=headers)
 
 
 @router.head("/jobs/{job_id}/artifacts/{name:path}", response_class=Response, responses=FILE_ANSWERS)
-def head_artifact(request: Request, job_id: JobId, name: str, services: Services) -> Response:
-    artifact, headers = _find(services, job_id, name)
+async def head_artifact(request: Request, job_id: JobId, name: str, services: Services, slow: Slow) -> Response:
+    artifact, headers = await run_sync(_find, services, job_id, name)
     if _is_known(request.headers, headers["ETag"]):
         return Response(status_code=304, headers={"ETag": headers["ETag"]})
-    if services.artifacts.size(artifact.file.key) is None:
+    if await slow.files.run(services.artifacts.size, artifact.file.key) is None:
         raise ArtifactNotFoundError(name)
     return Response(headers={**headers, "Content-Length": str(artifact.file.size_bytes)})
 

@@ -8,6 +8,7 @@ from heimdall.api.access import Actor
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
 from heimdall.api.services import Services
+from heimdall.api.slow import Slow
 from heimdall.api.training.answers import ApprovalAnswer, DatasetBody, DatasetPage, GenerationStarted, SamplePage
 from heimdall.api.training.parameters import DatasetId, IdempotencyHeader, Offset
 from heimdall.api.training.requests import Approval, idempotency_key
@@ -60,10 +61,14 @@ def delete_dataset(dataset_id: DatasetId, services: Services) -> None:
 
 
 @router.get("/datasets/{dataset_id}/samples", responses=problems(404, 409))
-def list_samples(
-    dataset_id: DatasetId, services: Services, limit: Annotated[int, Query(ge=1, le=1000)] = 100, offset: Offset = 0
+async def list_samples(
+    dataset_id: DatasetId,
+    services: Services,
+    slow: Slow,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    offset: Offset = 0,
 ) -> SamplePage:
-    return SamplePage(**services.datasets.samples(dataset_id, limit=limit, offset=offset))
+    return SamplePage(**await slow.checks.run(services.datasets.samples, dataset_id, limit=limit, offset=offset))
 
 
 @router.patch("/datasets/{dataset_id}/samples", responses=problems(404, 409))

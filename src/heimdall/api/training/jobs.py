@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-import anyio.from_thread
 from fastapi import APIRouter, Query, Request
 
 from heimdall.api.access import Actor
 from heimdall.api.json_body import StrictRoute
 from heimdall.api.openapi import problems
 from heimdall.api.services import Services
+from heimdall.api.slow import Slow
 from heimdall.api.training.answers import JobBody, JobDetails, JobPageBody
 from heimdall.api.training.parameters import (
     IdempotencyHeader,
@@ -82,7 +82,7 @@ def update_job(job_id: JobId, body: JobChanges, services: Services, root: Websoc
 
 
 @router.delete("/jobs/{job_id}", status_code=204, responses=problems(404))
-def delete_job(request: Request, job_id: JobId, services: Services, actor: Actor) -> None:
+async def delete_job(request: Request, job_id: JobId, services: Services, slow: Slow, actor: Actor) -> None:
     """Stop the job if it runs, then remove everything of it."""
-    services.jobs.delete(job_id, actor=actor)
-    anyio.from_thread.run_sync(request.app.state.hub.forget, job_id)
+    await slow.delete(services.jobs, job_id, actor)
+    request.app.state.hub.forget(job_id)

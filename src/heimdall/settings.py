@@ -30,6 +30,7 @@ from typing_extensions import override
 from heimdall.api.forwarded import parse_trusted
 
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server listens → where it can be called
 SHORTEST_SECRET = 16
 PREFIX = "HEIMDALL_"
 SETTINGS_FILE = "heimdall.toml"
@@ -308,6 +309,11 @@ def _escaped(path: str) -> str:
 
 def http_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a service of this machine that listens on `host` can be called."""
+    return http_url(EVERY_ADDRESS.get(host, host), port)
 
 
 def variables_of_settings() -> set[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.e2e.service import HEIMDALL, free_port, wait_until
+from tests.e2e.service import HEIMDALL, RunningService, free_port, wait_until
 
 
 def start(data_dir: Path, *flags: str) -> "subprocess.Popen[str]":
@@ -61,3 +61,18 @@ def test_demo_trains_then_uses_what_is_there_and_leaves_nothing_running(tmp_path
 def job_processes(job_id: str) -> list[str]:
     listed = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if job_id in line]
+
+
+def test_beside_a_running_service_of_its_folder_it_uses_that(tmp_path: Path) -> None:
+    service = RunningService(tmp_path / "data")
+    service.start()
+    try:
+        demo = start(service.data_dir, "--epochs", "1")
+        said, _ = demo.communicate(timeout=180)
+        assert demo.returncode == 0, said
+        assert f"The service already runs at {service.url}, its data in {service.data_dir}." in said
+        assert [job["status"] for job in service.api.get("/jobs").json()["jobs"]] == ["completed", "completed"]
+        assert service.process is not None
+        assert service.process.poll() is None
+    finally:
+        assert service.close() == 0

@@ -1,13 +1,16 @@
 """A process that cannot start ends with a sentence; it neither stays up nor leaves anything behind."""
 
 import os
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.service import HEIMDALL, RunningService, free_port
+from tests.e2e.small_jobs import slow
 
 UVICORN = HEIMDALL.with_name("uvicorn")
 BROKEN = """
@@ -86,3 +89,30 @@ def test_a_server_of_ones_own_with_a_bad_setting(tmp_path: Path) -> None:
     assert done.returncode == 3
     assert "HEIMDALL_FORWARDED_ALLOW_IPS cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_port_that_is_taken_leaves_nothing_in_a_new_folder(tmp_path: Path) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = ended(tmp_path, HEIMDALL, "up", "--port", port)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use); choose another --port." in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_up_says_where_everything_is_and_what_becomes_of_running_jobs(service: RunningService) -> None:
+    service.start()
+    dataset_id = service.generate("few", 300)
+    job_id = service.submit(slow(dataset_id, epochs=1000))
+    service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch")
+    service.stop()
+    service.start(warm=False)
+    log = service.log
+    assert f"on {service.url}, data in {service.data_dir.resolve()}, jobs: none yet" in log
+    assert f"{service.url}/docs; next, in another terminal: heimdall submit --url {service.url}" in log
+    assert f"({job_id}) runs as process " in log
+    assert "Stopping: 1 running job(s) go back to the queue and continue later" in log
+    assert f"({job_id}) is back in the queue after epoch " in log
+    assert f"data in {service.data_dir.resolve()}, jobs: 1 queued, 1 completed" in log

@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -25,10 +25,10 @@ from heimdall.bootstrap.readiness import ReadinessCheck
 from heimdall.bootstrap.shared import require_shared
 from heimdall.bootstrap.slots import open_slots
 from heimdall.bootstrap.trainers import warn_of_trainers
-from heimdall.domain.errors import StartRefusedError
+from heimdall.domain.errors import StartRefusedError, UnavailableError
 from heimdall.jobs.recovery import Recovery
 from heimdall.sdk.registry import find_trainers, specs
-from heimdall.settings import LOOPBACK, Settings, http_url
+from heimdall.settings import LOOPBACK, Settings, http_url, local_url
 from heimdall.store import stored_figures
 from heimdall.worker.slots import SlotsLoop
 
@@ -155,11 +155,26 @@ def run_up(settings: Settings) -> int:
     warn_of_strange_variables()
     warn_of_trainers()
     with ExitStack() as stack:
-        stack.enter_context(FolderLock(settings.data_dir.resolve()))
-        listener = stack.enter_context(listen(settings))
+        listener = _take_folder_and_port(stack, settings)
         installation = open_installation(settings)
         _serve(stack, listener, installation, open_slots(installation))
     return 0
+
+
+def _take_folder_and_port(stack: ExitStack, settings: Settings) -> socket.socket:
+    """Of a folder in use its holder is named, not its port; a port that is taken leaves nothing in a new folder.
+
+    Raises: StartRefusedError.
+    """
+    folder = FolderLock(settings.data_dir.resolve())
+    if folder.exists:
+        stack.enter_context(folder)
+        listener = stack.enter_context(listen(settings))
+    else:
+        listener = stack.enter_context(listen(settings))
+        stack.enter_context(folder)
+    folder.note_address(local_url(settings.host, listener.getsockname()[1]))
+    return listener
 
 
 def run_serve(settings: Settings) -> int:
@@ -190,9 +205,7 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
         server_header=False,
         log_config=None,
     )
-    host, port = listener.getsockname()[:2]
-    data_dir = installation.settings.data_dir
-    logger.info("Heimdall %s on %s, data in %s", heimdall.__version__, http_url(host, port), data_dir)
+    _greet(installation, *listener.getsockname()[:2])
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
         signal.signal(number, _already_handled)
     try:
@@ -200,6 +213,18 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
     except SystemExit:  # how uvicorn says that the lifespan failed, after it has logged why
         installation.close()
         raise StartRefusedError("The service could not start; the log above says why.") from None
+
+
+def _greet(installation: Installation, host: str, port: int) -> None:
+    settings = installation.settings
+    url = local_url(settings.host, port)
+    where = "" if (settings.is_loopback and port == Settings.model_fields["port"].default) else f" --url {url}"
+    with suppress(UnavailableError):
+        counts = {status: number for status, number in installation.stores.jobs.counts().items() if number}
+        jobs = ", ".join(f"{number} {status}" for status, number in counts.items()) or "none yet"
+        address, data_dir = http_url(host, port), settings.data_dir.resolve()
+        logger.info("Heimdall %s on %s, data in %s, jobs: %s", heimdall.__version__, address, data_dir, jobs)
+    logger.info("The API is described at %s/docs; next, in another terminal: heimdall submit%s", url, where)
 
 
 def _already_handled(number: int, frame: FrameType | None) -> None:

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from heimdall.client import HeimdallClient
 
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server listens → where it can be called
-
 
 def connect(url: str | None) -> "HeimdallClient":
     from heimdall import bootstrap
     from heimdall.client import HeimdallClient
+    from heimdall.settings import local_url
 
     settings = bootstrap.load_client_settings(url=url)
     if settings.url:
@@ -18,9 +17,3 @@ def connect(url: str | None) -> "HeimdallClient":
     else:
         address, token = local_url(settings.host, settings.port), settings.token or settings.admin_token
     return HeimdallClient(address, token=token.get_secret_value() if token else None)
-
-
-def local_url(host: str, port: int) -> str:
-    from heimdall.settings import http_url
-
-    return http_url(EVERY_ADDRESS.get(host, host), port)

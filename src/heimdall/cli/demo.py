@@ -48,12 +48,16 @@ def demo(
 
     settings = bootstrap.load_settings(port=port, data_dir=data_dir)
     with DemoService(settings) as service:
-        print(f"The service runs at {service.client.base_url}, its data in {settings.data_dir.resolve()}.", flush=True)
+        already = "already " if service.was_running else ""
+        where = f"{service.client.base_url}, its data in {settings.data_dir.resolve()}"
+        print(f"The service {already}runs at {where}.", flush=True)
         job = _train(service.client, samples=samples, epochs=epochs)
         _print_result(service.client, job)
         if job["status"] != "completed":
             raise typer.Exit(ExitCode.FAILED)
-        if keep or (is_terminal() and not stop):
+        if service.was_running:
+            print("The service keeps running, as it was not started by the demo.")
+        elif keep or (is_terminal() and not stop):
             base = f"{service.client.base_url}/api/v1/training"
             print(f"Job as JSON:  curl {base}/jobs/{job['id']}")
             print(f"All routes:   {service.client.base_url}/docs")

@@ -1,4 +1,4 @@
-"""`heimdall up` as a child of the demo: started on a free port, gone when the demo ends, however that is."""
+"""The service of the demo: the one that runs on its folder, or `heimdall up` as a child that ends with the demo."""
 
 import signal
 import socket
@@ -9,31 +9,35 @@ from contextlib import closing
 from types import FrameType, TracebackType
 from typing import IO, Any, NoReturn, Self
 
-from heimdall.cli.connection import local_url
+from heimdall.bootstrap.folder_lock import service_of
 from heimdall.client import HeimdallClient, ServerUnreachableError
 from heimdall.domain.errors import UnavailableError
-from heimdall.settings import Settings
+from heimdall.settings import Settings, local_url
 
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
 
 class DemoService:
-    """The running service and a client of it.
+    """The running service and a client of it. `was_running`: somebody else started it and it outlives the demo.
 
-    The child has its own session, so that Ctrl-C reaches it only through the demo; SIGTERM, SIGHUP and Ctrl-C
+    A child has its own session, so that Ctrl-C reaches it only through the demo; SIGTERM, SIGHUP and Ctrl-C
     all lead through `__exit__`.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        address = service_of(settings.data_dir.resolve())
+        self.was_running = address is not None
         self._port = free_port(settings.host, settings.port)
         token = settings.token or settings.admin_token
         secret = token.get_secret_value() if token else None
-        self.client = HeimdallClient(local_url(settings.host, self._port), token=secret)
+        self.client = HeimdallClient(address or local_url(settings.host, self._port), token=secret)
 
     def __enter__(self) -> Self:
         """Raises: UnavailableError when the service does not come up, with what it said."""
+        if self.was_running:
+            return self
         self._settings.data_dir.mkdir(parents=True, exist_ok=True)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
@@ -50,7 +54,10 @@ class DemoService:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop()
+        if self.was_running:
+            self.client.close()
+        else:
+            self._stop()
 
     def wait(self) -> None:
         """Until the service ends by itself or somebody interrupts."""

@@ -50,9 +50,10 @@ class Settlement:
         if job.status is Status.PENDING:
             self._dispatch(job_id)
         why = f" ({job.error_message})" if job.status is Status.FAILED else ""
-        logger.info(
-            "Job %s (%s) is %s after epoch %d%s", job.job_name, job_id, job.status.value, job.current_epoch, why
-        )
+        is_waiting = job.status in {Status.PENDING, Status.QUEUED}
+        state = "back in the queue" if is_waiting else job.status.value
+        epoch = f" after epoch {job.current_epoch}" if job.total_epochs else ""
+        logger.info("Job %s (%s) is %s%s%s", job.job_name, job_id, state, epoch, why)
 
     def _judge(self, job: Job, running: Running) -> None:
         verdict = judge(

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, insert, select, text
 from sqlalchemy.exc import DBAPIError
 
 from heimdall.domain.attempt import SeriesPoints
+from heimdall.domain.plain import LARGEST
 from heimdall.store.tables import series
 
 WIDTHS = (64, 4096)
-LAST_STEP = (1 << 62) - 1
 MERGE_GAP = 16  # buckets: reading over a small gap costs less than another statement
 
 FINITE = "value BETWEEN -1.7976931348623157e308 AND 1.7976931348623157e308"
@@ -59,8 +59,8 @@ def check_points(new: Sequence[SeriesPoints]) -> None:
     """Raises: ValueError for a step that cannot be stored."""
     for one in new:
         for step, _, _ in one.points:
-            if not 0 <= step <= LAST_STEP:
-                raise ValueError(f"Step {step} of series {one.name} is not between 0 and {LAST_STEP}.")
+            if not 0 <= step <= LARGEST:
+                raise ValueError(f"Step {step} of series {one.name} is not between 0 and {LARGEST}.")
 
 
 def write_points(connection: Connection, job_id: str, attempt: int, new: Sequence[SeriesPoints]) -> None:

@@ -64,6 +64,13 @@ class LineBudget:
             self.num_bytes += num_bytes
             self._bytes_dropped += num_bytes if is_announced else 0
 
+    def drop(self, lines: list[str]) -> None:
+        """Count lines that are not worth an `admit`: they came between more lines than a second has."""
+        with self._lock:
+            self._num_dropped += len(self._tail) + len(lines)
+            self._tail.clear()
+            self.num_bytes += sum(map(len, lines)) + len(lines)
+
     def finish(self) -> list[dict[str, Any]]:
         """The notice of what was dropped, and the lines kept back."""
         with self._lock:

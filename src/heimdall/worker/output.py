@@ -39,7 +39,13 @@ class OutputFollower:
         self._budget.count(self._splitter.skipped_bytes, is_announced=False)
         self._splitter.skipped_bytes = 0
         now = datetime.now(UTC)
-        admitted = self._budget.admit([log_line(line, "INFO", now) for line in lines])
+        first, last = lines, list[str]()
+        if len(lines) > 2 * LINES_A_SECOND:  # those between are dropped anyway
+            first, last = lines[:LINES_A_SECOND], lines[-LINES_A_SECOND:]
+        admitted = self._budget.admit([log_line(line, "INFO", now) for line in first])
+        if last:
+            self._budget.drop(lines[LINES_A_SECOND:-LINES_A_SECOND])
+            admitted += self._budget.admit([log_line(line, "INFO", now) for line in last])
         if is_last:
             admitted += self._budget.finish()
         self._free()
@@ -48,8 +54,9 @@ class OutputFollower:
     def _new_lines(self) -> list[str]:
         with self._path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            lines = self._read_until(file, min(size, self._read_to + AT_ONCE_BYTES))
-            num_passed = size - AT_ONCE_BYTES - self._read_to
+            at_once = TAIL_BYTES if self._budget.is_spent else AT_ONCE_BYTES
+            lines = self._read_until(file, min(size, self._read_to + at_once))
+            num_passed = size - at_once - self._read_to
             if num_passed > 0:  # it prints faster than anyone could read
                 lines += self._splitter.finish()
                 self._read_to += num_passed

@@ -1,6 +1,7 @@
 """The newest events of many jobs, found by indexes: what a search costs does not grow with the log."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, select, tuple_, union_all
 
@@ -37,7 +38,7 @@ def events_at(connection: Connection, places: Sequence[Place]) -> list[Event]:
     return [found[place] for place in places if place in found]
 
 
-def _of_all_jobs(names: Sequence[EventName], limit: int) -> Select[tuple[str, int, object]]:
+def _of_all_jobs(names: Sequence[EventName], limit: int) -> Select[Any, Any, Any]:
     """The newest of each name, which one index holds in order; without those of deleted jobs."""
     is_there = select(jobs.id).where(jobs.id == log.job_id).exists()
     newest = [
@@ -53,7 +54,7 @@ def _of_all_jobs(names: Sequence[EventName], limit: int) -> Select[tuple[str, in
     return select(together.job_id, together.seq, together.timestamp)
 
 
-def _of_jobs(names: Sequence[EventName], job_ids: Sequence[str]) -> Select[tuple[str, int, object]]:
+def _of_jobs(names: Sequence[EventName], job_ids: Sequence[str]) -> Select[Any, Any, Any]:
     depth = max(MAX_SEARCHED // len(job_ids), 1)
     return (
         select(log.job_id, log.seq, log.timestamp)

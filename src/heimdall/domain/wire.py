@@ -5,13 +5,16 @@ import math
 from collections.abc import Mapping
 from typing import Any, cast
 
+from heimdall.domain.text import clean
+
 
 def json_text(value: Any) -> str:
-    """Compact JSON; a number that is not finite becomes null."""
+    """Compact JSON that UTF-8 can hold; a number that is not finite becomes null, a lone surrogate `�`."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return clean(text)
 
 
 def _finite(value: Any) -> Any:

@@ -4,17 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tuple_, union_all
 
 from heimdall.domain.errors import NotFoundError
 from heimdall.domain.records import SeriesSummary
 from heimdall.store.columns import finite
 from heimdall.store.points import WIDTHS
 from heimdall.store.tables import points, rollups, series
-from heimdall.store.visible import END, measures_the_machine, visible_windows
+from heimdall.store.visible import END, MACHINE, measures_the_machine, visible_windows
 
 LARGEST = 1.7976931348623157e308
 LOOK_UP_SLICE = 5_000
+PARTS_AT_ONCE = 100  # SQLite joins at most 500 selects
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +63,45 @@ def visible_stretches(connection: Connection, job_id: str) -> dict[str, list[Str
 
 
 def summaries_of(connection: Connection, job_id: str) -> list[SeriesSummary]:
-    """One line for each series that shows at least one point."""
-    visible = visible_stretches(connection, job_id)
-    whole = _whole_series(connection, [s for all_of in visible.values() for s in all_of])
+    """One line for each series that shows at least one point, by name; how many there are costs no statements."""
+    statement = select(series.c.id, series.c.name).where(series.c.job_id == job_id)
+    names = {row.id: row.name for row in connection.execute(statement)}
     totals: dict[str, Bucket] = {}
-    for name, stretches in visible.items():
-        for stretch in stretches:
-            is_whole = stretch.first == 0 and stretch.end == END
-            total = whole.get(stretch.series_id) if is_whole else _total(connection, [stretch])
-            if total is None:
-                continue
+    parts = _visible_parts(connection, job_id)
+    for start in range(0, len(parts), PARTS_AT_ONCE):
+        for series_id, *sums in connection.execute(union_all(*parts[start : start + PARTS_AT_ONCE])):
+            one, name = _bucket(series_id, sums), names[series_id]
             if name in totals:
-                totals[name].add(total)
+                totals[name].add(one)
             else:
-                totals[name] = total
+                totals[name] = one
     values = _values_at(connection, [total.last for total in totals.values()])
     return [
         SeriesSummary(name=name, points=total.count, last=finite(values[total.last][1]), min=total.min, max=total.max)
-        for name, total in totals.items()
+        for name, total in sorted(totals.items())
     ]
+
+
+def _visible_parts(connection: Connection, job_id: str) -> list[Select[Any]]:
+    """Selects of totals by series: of each attempt's window, and of what measures the machine in all attempts."""
+    mine, is_machine = series.c.job_id == job_id, series.c.name.startswith(MACHINE)
+    parts = [_totals_by_series(WIDTHS[-1], 0, END).where(mine, is_machine)]
+    for window in visible_windows(connection, job_id):
+        of_attempt = (mine, ~is_machine, series.c.attempt == window.attempt)
+        cuts = cover(window.first_step, window.end_step, WIDTHS)
+        parts += [_totals_by_series(*cut).where(*of_attempt) for cut in cuts]
+    return parts
+
+
+def _totals_by_series(unit: int, first: int, end: int) -> Select[Any]:
+    table = points if unit == 1 else rollups
+    statement = _aggregates(unit, table.c.series_id).join(series, series.c.id == table.c.series_id)
+    if unit == 1:
+        statement = statement.where(points.c.step >= first, points.c.step < end)
+    else:
+        bucket = rollups.c.bucket
+        statement = statement.where(rollups.c.width == unit, bucket >= first // unit, bucket < end // unit)
+    return statement.group_by(table.c.series_id)
 
 
 def buckets_of(
@@ -183,14 +204,6 @@ def _total(connection: Connection, stretches: Iterable[Stretch]) -> Bucket | Non
     return total
 
 
-def _whole_series(connection: Connection, stretches: Sequence[Stretch]) -> dict[int, Bucket]:
-    """Totals of the series that are visible from end to end, in one query."""
-    ids = [one.series_id for one in stretches if one.first == 0 and one.end == END]
-    mine = (rollups.c.width == WIDTHS[-1]) & rollups.c.series_id.in_(ids)
-    statement = _aggregates(WIDTHS[-1], rollups.c.series_id).where(mine).group_by(rollups.c.series_id)
-    return {series_id: _bucket(series_id, sums) for series_id, *sums in connection.execute(statement)}
-
-
 def _widths_up_to(width: int) -> Sequence[int]:
     return [known for known in WIDTHS if known <= width]
 
@@ -240,11 +253,10 @@ def _values_at(
     found: dict[tuple[int, int], tuple[float, float | None]] = {}
     for start in range(0, len(wanted), LOOK_UP_SLICE):
         part = wanted[start : start + LOOK_UP_SLICE]
-        for series_id in {series_id for _, series_id in part}:
-            steps = [step for step, of in part if of == series_id]
-            mine = (points.c.series_id == series_id) & points.c.step.in_(steps)
-            for row in connection.execute(select(points.c.step, points.c.time, points.c.value).where(mine)):
-                found[row.step, series_id] = (row.time, row.value)
+        place = tuple_(points.c.step, points.c.series_id)
+        statement = select(points.c.step, points.c.series_id, points.c.time, points.c.value).where(place.in_(part))
+        for row in connection.execute(statement):
+            found[row.step, row.series_id] = (row.time, row.value)
     return found
 
 

@@ -2,13 +2,17 @@
 
 import json
 import math
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from sqlalchemy import DateTime, Dialect, Double, Text, TypeDecorator
 
+from heimdall.domain.text import clean
+
 W = TypeVar("W", bound=StrEnum)
+SUSPECT = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")  # escapes of NUL and of surrogates, also of those in pairs
 
 
 class PlainText(TypeDecorator[str]):
@@ -23,7 +27,7 @@ class PlainText(TypeDecorator[str]):
 
 def plain(text: str) -> str:
     """The text with `�` for what a database cannot hold."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return clean(text)
 
 
 class Word(TypeDecorator[W], Generic[W]):
@@ -77,11 +81,33 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 def to_json(value: Any) -> str:
-    """JSON without NaN and infinities: what is read back can go to the wire as it is."""
+    """JSON without NaN, infinities, NUL and lone surrogates: what is read back can go to the wire as it is."""
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     except ValueError:
-        return json.dumps(finite(value), allow_nan=False, separators=(",", ":"))
+        text = json.dumps(finite(value), allow_nan=False, separators=(",", ":"))
+    return json.dumps(_clean(json.loads(text)), separators=(",", ":")) if SUSPECT.search(text) else text
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value, without what older releases stored and no reader could send on."""
+    text = text if isinstance(text, str) else text.decode()
+    value = json.loads(text)
+    return _clean(value) if SUSPECT.search(text) else value
+
+
+def _clean(value: Any) -> Any:
+    """The same value with `�` for every character that cannot be stored or sent, at any depth."""
+    match value:
+        case str():
+            return clean(value)
+        case dict():
+            items = cast("dict[str, Any]", value).items()
+            return {clean(name): _clean(item) for name, item in items}
+        case list():
+            return [_clean(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
 
 
 def finite(value: Any) -> Any:

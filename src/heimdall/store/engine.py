@@ -4,7 +4,6 @@ Every read that decides a write lies inside the writer's transaction (on SQLite 
 can neither fail half way nor read what is old); readers never wait for writers.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from heimdall.domain.errors import DatabaseRefusedError, UnavailableError
 from heimdall.domain.events import Event
-from heimdall.store.columns import to_json
+from heimdall.store.columns import from_json, to_json
 from heimdall.store.vanished import APPLICATION, SESSION
 
 P = ParamSpec("P")
@@ -226,7 +225,7 @@ def _sqlite(place: URL, *, is_writer: bool) -> Engine:
         pool_timeout=BUSY_TIMEOUT_SECONDS,
         connect_args={"check_same_thread": False},
         json_serializer=to_json,
-        json_deserializer=json.loads,
+        json_deserializer=from_json,
     )
 
     def connected(connection: sqlite3.Connection, _: object) -> None:
@@ -255,7 +254,7 @@ def _postgres(place: URL, *, is_writer: bool) -> Engine:
         pool_pre_ping=True,
         connect_args={**POSTGRES_ARGUMENTS, "options": options},
         json_serializer=to_json,
-        json_deserializer=json.loads,
+        json_deserializer=from_json,
     )
 
 

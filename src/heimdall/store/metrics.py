@@ -54,12 +54,15 @@ def _inside(window: Window) -> ColumnElement[bool]:
 
 
 def _flat(row: RowMapping) -> dict[str, Any]:
-    flat = {
+    own = {
         "epoch": row["epoch"],
         "attempt": row["attempt"],
         **{name: row[name] for name in METRIC_COLUMNS},
         "timestamp": row["timestamp"],
         "duration_seconds": row["duration_seconds"],
-        **row["metrics"],
     }
-    return {**flat, "non_finite": row["non_finite"]} if row["non_finite"] else flat
+    if row["non_finite"]:
+        own["non_finite"] = row["non_finite"]
+    # A metric never takes the place of a field, whatever an older release stored.
+    others = {name: value for name, value in row["metrics"].items() if name not in own and name != "non_finite"}
+    return {**own, **others}

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 
 from heimdall.store.tables import attempts
 
+MACHINE = "system/"
 END = 1 << 62  # beyond every step and epoch, and a multiple of every bucket width
 
 
@@ -38,7 +39,7 @@ class Window:
 
 def measures_the_machine(series_name: str) -> bool:
     """`system/…` tells of the machine, not of the model: no attempt supersedes another's."""
-    return series_name.startswith("system/")
+    return series_name.startswith(MACHINE)
 
 
 def windows(starts: Sequence[Start]) -> list[Window]:

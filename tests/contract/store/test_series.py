@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heimdall.domain.attempt import Batch
+from heimdall.domain.attempt import Batch, SeriesPoints
 from heimdall.domain.errors import NotFoundError
 from heimdall.domain.job import Job
 from heimdall.domain.ports import Stores
+from heimdall.store import Database
 from heimdall.store.buckets import cover
+from tests.contract.store.counting import counted
 from tests.contract.store.making import again, checkpoint, epoch_batch, epoch_row, points_batch, running, token
 
 Points = dict[int, float | None]
@@ -171,3 +173,16 @@ def test_figures_of_the_machine_are_never_superseded(stores: Stores) -> None:
 def test_an_unknown_series(stores: Stores) -> None:
     with pytest.raises(NotFoundError):
         stores.history.buckets(running(stores).id, "loss")
+
+
+def test_many_series_cost_as_many_statements_as_one(stores: Stores, database: Database) -> None:
+    job = running(stores)
+    counts: list[int] = []
+    for number, num_series in enumerate((1, 50), start=1):
+        new = [SeriesPoints(f"s{index}", [(step, 1.0, 2.0) for step in range(10)]) for index in range(num_series)]
+        moved = [SeriesPoints(one.name, [(step + 10 * number, *rest) for step, *rest in one.points]) for one in new]
+        stores.attempts.write(job.id, token(job), Batch(number=number, points=moved))
+        with counted(database) as statements:
+            assert len(stores.history.series(job.id)) == num_series
+        counts.append(len(statements))
+    assert counts[0] == counts[1]

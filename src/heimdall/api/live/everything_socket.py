@@ -21,9 +21,10 @@ HEARTBEAT_SECONDS = 30.0
 
 
 async def serve_everything(websocket: WebSocket, hub: Hub, *, heartbeat_seconds: float) -> None:
+    session = Session(websocket, hub)
     await websocket.accept()
     async with hub.follow_everything() as everything:
-        session = Session(websocket, hub)
+        await session.greet(_message("connected", message="Connected to all training jobs"))
         reader = _Reader(session, hub, everything, heartbeat_seconds)
         await session.converse(reader.talk, reader.hear)
 
@@ -42,7 +43,6 @@ class _Reader:
         self._turn = anyio.Lock()
 
     async def talk(self) -> int:
-        await self._session.send([_message("connected", message="Connected to all training jobs")])
         next_beat = anyio.current_time() + self._heartbeat_seconds
         while True:
             await self._send_news()

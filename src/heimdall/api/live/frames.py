@@ -3,12 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from heimdall.domain.events import Event, EventName, deleted_event, utc_text
 from heimdall.domain.job import Job, Status
+from heimdall.domain.text import cut
 from heimdall.domain.wire import json_text
 
+MAX_FRAME_BYTES = 1 << 20
+LONGEST_TEXT = 64 * 1024  # characters that a text of a frame which is too long keeps at first
 JOB_UPDATE = "training_job_update"
 STATUS_ACTIONS = {Status.PAUSED.value: "paused", Status.CANCELLED.value: "cancelled"}
 EVENT_ACTIONS = {EventName.CREATED: "created", EventName.QUEUED: "queued", EventName.RESUMED: "resumed"}
@@ -26,7 +29,31 @@ class Frame:
 
 
 def event_frame(event: Event, **marks: bool) -> Frame:
-    return Frame(event.event, event.job_id, event.seq, event.data, json_text({**event.as_dict(), **marks}))
+    return Frame(event.event, event.job_id, event.seq, event.data, frame_text({**event.as_dict(), **marks}))
+
+
+def frame_text(body: dict[str, Any]) -> str:
+    """At most `MAX_FRAME_BYTES`: in a longer one texts are cut and say so, the whole stays in the log."""
+    text = json_text(body)
+    max_chars = LONGEST_TEXT
+    while len(text) > MAX_FRAME_BYTES // 4 and len(text.encode()) > MAX_FRAME_BYTES and max_chars > 0:
+        text = json_text(_shortened(body, max_chars))
+        max_chars //= 4
+    return text
+
+
+def _shortened(value: Any, max_chars: int) -> Any:
+    """Texts cut to `max_chars`, lists to as many items, at any depth."""
+    match value:
+        case str():
+            return cut(value, max_chars)
+        case Mapping():
+            items = cast("Mapping[str, Any]", value).items()
+            return {name: _shortened(item, max_chars) for name, item in items}
+        case list():
+            return [_shortened(item, max_chars) for item in cast("list[Any]", value)[:max_chars]]
+        case _:
+            return value
 
 
 def deleted_frame(job_id: str) -> Frame:
@@ -66,7 +93,7 @@ def status_text(job: Job) -> str:
     }
     if job.non_finite:
         body["non_finite"] = job.non_finite
-    return json_text(body)
+    return frame_text(body)
 
 
 def error_text(message: str) -> str:

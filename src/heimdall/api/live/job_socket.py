@@ -15,11 +15,13 @@ from heimdall.domain.wire import json_text
 
 
 async def serve_job(websocket: WebSocket, hub: Hub, job_id: str) -> None:
-    await websocket.accept()
+    job_id = job_id.lower()
     session = Session(websocket, hub)
+    await websocket.accept()
     try:
         after, selection = _wishes(websocket.query_params)
         async with hub.follow(job_id, with_status=after is None) as feed:
+            await session.greet(_connected(job_id))
             await _serve(session, hub, feed, after, selection)
     except JobNotFoundError as error:
         await _refuse(session, str(error), NOT_FOUND)
@@ -36,7 +38,6 @@ def _wishes(params: QueryParams) -> tuple[int | None, Selection]:
 
 async def _serve(session: Session, hub: Hub, feed: Feed, after: int | None, selection: Selection) -> None:
     async def talk() -> int:
-        await session.send([_connected(feed.job_id)])
         if after is None:
             async for text in hub.statuses(feed):
                 await session.send([text])

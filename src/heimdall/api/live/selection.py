@@ -39,9 +39,10 @@ class Selection:
 
     def _has_progress(self, data: Mapping[str, Any]) -> bool:
         """Every Nth epoch, the first, the last, and each new best model."""
-        epoch = data.get("epoch", 1)
-        is_edge = epoch in {1, data.get("total_epochs")}
-        return is_edge or epoch % self.progress_every == 0 or bool(data.get("is_best"))
+        epoch = data.get("epoch")
+        if not isinstance(epoch, int) or data.get("is_best"):
+            return True
+        return epoch == 1 or epoch == data.get("total_epochs") or epoch % self.progress_every == 0
 
 
 def event_names(texts: Collection[str]) -> frozenset[str] | None:

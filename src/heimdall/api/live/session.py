@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -46,6 +47,11 @@ class Session:
                     patience.deadline = anyio.current_time() + SEND_PATIENCE_SECONDS
             return
         raise SlowReaderError
+
+    async def greet(self, text: str) -> None:
+        """The first message, sent before anything of the client is read. A client that has left is noticed later."""
+        with suppress(WebSocketDisconnect, WebSocketDisconnected):
+            await self._websocket.send_text(text)
 
     async def converse(self, talk: Talk, hear: Hear) -> None:
         """Run both directions until `talk` returns a close code, the client leaves, or a rule is broken."""

@@ -33,9 +33,15 @@ def _plain(value: Any) -> Any:
 def _csv(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow([_harmless(name) for name in columns])
+    writer.writerows([_harmless(value) for value in row] for row in rows)
     return text.getvalue().encode()
+
+
+def _harmless(value: Any) -> Any:
+    """A text that a spreadsheet would run as a formula gets an apostrophe in front; numbers stay."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
 
 
 def _parquet(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:

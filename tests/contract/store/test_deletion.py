@@ -1,6 +1,7 @@
 """Deleting leaves no row behind, in steps that never block others for long."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select
@@ -9,7 +10,7 @@ from heimdall.domain.attempt import Batch, SeriesPoints
 from heimdall.domain.errors import JobNotFoundError, LeaseLostError
 from heimdall.domain.ports import Stores
 from heimdall.domain.records import IdempotencyKey, JobFilter
-from heimdall.store import Database, deletion
+from heimdall.store import Database, deletion, open_database, open_stores
 from heimdall.store.tables import metadata
 from tests.contract.store.making import (
     claimed,
@@ -18,6 +19,7 @@ from tests.contract.store.making import (
     new_dataset,
     new_job,
     pause_artifact,
+    running,
     token,
 )
 
@@ -104,3 +106,28 @@ def test_a_dataset_that_was_not_finished_goes_with_its_job_and_its_files_are_kno
     stores.jobs.delete(new.id)
     assert set(remove_rows(stores)) == {new.id, f"datasets/{dataset.id}"}
     assert rows(database) == {}
+
+
+def test_the_space_of_deleted_rows_goes_back_to_the_disk(sqlite_url: str) -> None:
+    database = open_database(sqlite_url)
+    stores, path = open_stores(database), Path(database.url.database or "")
+    job = running(stores)
+    for number in range(1, 40):
+        lines = [log_event(*["INFO"] * 1_000)]
+        stores.attempts.write(job.id, token(job), Batch(number=number, events=lines))
+    assert stores.jobs.shrink() is False
+    assert Path(f"{path}-wal").stat().st_size == 0
+    grown = path.stat().st_size
+    stores.jobs.take_lease(job.id)
+    stores.jobs.delete(job.id)
+    remove_rows(stores)
+    while stores.jobs.shrink():
+        pass
+    assert path.stat().st_size < grown / 2
+    database.close()
+
+
+def test_a_postgresql_database_has_nothing_to_shrink(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    assert open_stores(database).jobs.shrink() is False
+    database.close()

@@ -14,7 +14,7 @@ def test_copying_says_what_went_over_and_what_to_do_next(heimdall: Terminal, tmp
     assert heimdall("tokens", "create", "--role", "viewer", "--name", "Ada").code == 0
     copied = heimdall("migrate", "--to", target)
     assert copied.code == 0, copied.err
-    assert "tokens: 1 rows" in copied.out.splitlines()
+    assert "tokens: 1 row" in copied.out.splitlines()
     assert "HEIMDALL_DATABASE_URL" in copied.out
     (token,) = json.loads(heimdall("tokens", "ls", "--database-url", target, "--json").out)
     assert token["name"] == "Ada"

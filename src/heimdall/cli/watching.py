@@ -63,7 +63,8 @@ def _left_text(job: Job, status: str) -> str:
     # A name that a shell would take apart, or that a terminal would obey, cannot be typed as it is.
     word = job["job_name"] if re.fullmatch(r"[\w.][\w.-]*", job["job_name"], re.ASCII) else job["id"][:8]
     kept = f"The job {stays[status]}; " if status in stays else ""
-    return clean_line(f"{kept}`heimdall watch {word}` shows it, `heimdall cancel {word}` stops it.")
+    seen = f"`heimdall resume {word}` continues it" if status == "paused" else f"`heimdall watch {word}` shows it"
+    return clean_line(f"{kept}{seen}, `heimdall cancel {word}` stops it.")
 
 
 class View(AbstractContextManager["View"], Protocol):

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from heimdall.api.head import allowed_methods
 from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
+from heimdall.sdk.field_error import reason, sentence
 
 MEDIA_TYPE = "application/problem+json"
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -107,7 +108,7 @@ async def _too_deep(request: Request, error: RecursionError) -> Response:
 
 
 async def _unexpected_error(request: Request, error: Exception) -> Response:
-    detail = "The server made a mistake; its log says more."
+    detail = "This request failed because of an error in the server; the server's log has the details."
     return problem(500, detail, code=HeimdallError.code, instance=request.url.path)
 
 
@@ -116,11 +117,6 @@ def field_error(entry: Mapping[str, Any]) -> dict[str, Any]:
     loc = [part for index, part in enumerate(entry["loc"]) if not (index == 0 and part == "body")]
     if entry["type"] == "json_invalid":
         return {"loc": [], "msg": f"The body is not valid JSON: {entry['ctx']['error']} (at {loc[-1]})"}
-    return {"loc": loc, "msg": entry["msg"]}
-
-
-def sentence(entries: Sequence[Mapping[str, Any]]) -> str:
-    first = entries[0]
-    place = ".".join(str(part) for part in first["loc"])
-    more = f" ({len(entries) - 1} more)" if len(entries) > 1 else ""
-    return f"{place}: {first['msg']}{more}." if place else f"{first['msg']}{more}."
+    if not loc and entry["type"] == "missing":
+        return {"loc": [], "msg": "The request needs a body in JSON"}
+    return {"loc": loc, "msg": reason(entry) if loc else f"The body {reason(entry)}"}

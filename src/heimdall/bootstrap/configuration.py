@@ -12,6 +12,7 @@ from pydantic_settings import SettingsError
 from typing_extensions import override
 
 from heimdall.domain.errors import InvalidInputError
+from heimdall.sdk.field_error import REASONS, reason
 from heimdall.settings import (
     CLIENT_FIELDS,
     PREFIX,
@@ -51,7 +52,12 @@ def _refusal(error: ValidationError, flags: Mapping[str, Any]) -> str:
         source = f"{PREFIX}{name.upper()}"
     else:
         source = f"{name} in {client_file() if name in CLIENT_FIELDS else SETTINGS_FILE}"
-    return f"{source} cannot be used: {first['msg'].removeprefix('Value error, ')}."
+    return f"{source} cannot be used: {_told(first)}."
+
+
+def _told(entry: Mapping[str, Any]) -> str:
+    text = reason(entry)
+    return f"it {text}" if entry["type"] in REASONS else text
 
 
 def _meant(name: str | None) -> str:

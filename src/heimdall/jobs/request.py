@@ -1,5 +1,6 @@
 """From what a client sent to a job that can be stored."""
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from heimdall.domain.errors import InvalidInputError
 from heimdall.domain.job import NewJob
+from heimdall.sdk.field_error import reason, sentence
 from heimdall.sdk.registry import spec_of
 from heimdall.sdk.spec import TrainerSpec
 
@@ -40,12 +42,19 @@ def validated_config(spec: TrainerSpec, config: Mapping[str, Any], loc: tuple[st
     try:
         return spec.config_model.model_validate(dict(config))
     except ValidationError as error:
-        entries = [{"loc": [*loc, *entry["loc"]], "msg": entry["msg"]} for entry in error.errors(include_url=False)]
-        fields = ", ".join(".".join(str(part) for part in entry["loc"]) or "config" for entry in entries)
-        first = entries[0]["msg"]
-        raise InvalidInputError(
-            f"The config of kind {spec.kind!r} is not valid ({fields}): {first}.", entries
-        ) from None
+        entries = [
+            {"loc": [*loc, *entry["loc"]], "msg": _reason(entry, spec)} for entry in error.errors(include_url=False)
+        ]
+        told = f"The config of kind {spec.kind!r} is not valid: {sentence(entries)}"
+        raise InvalidInputError(told, entries) from None
+
+
+def _reason(entry: Mapping[str, Any], spec: TrainerSpec) -> str:
+    name = str(entry["loc"][0]) if entry["loc"] else ""
+    similar = difflib.get_close_matches(name, spec.config_model.model_fields, n=1)
+    if entry["type"] == "extra_forbidden" and len(entry["loc"]) == 1 and similar:
+        return f"{reason(entry)}; did you mean {similar[0]!r}?"
+    return reason(entry)
 
 
 def new_job(request: JobRequest) -> NewJob:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from pydantic import BaseModel, ValidationError
 
 from heimdall.domain.errors import InvalidConfigError
+from heimdall.sdk.field_error import reason
 
 MAX_SHOWN = 100  # characters of a value in a message
 
@@ -66,11 +67,11 @@ def _remove(values: dict[str, Any], place: Sequence[int | str]) -> bool:
 
 
 def _refusal(error: ValidationError) -> str:
-    first, *more = error.errors(include_url=False, include_context=False)
+    first, *more = error.errors(include_url=False)
     others = f" ({len(more)} more like it)" if more else ""
     return (
         f"This release does not accept {_shown(first['input'])} for the config field {_name(first['loc'])}: "
-        f"{first['msg']}{others}; clone the job with another value."
+        f"it {reason(first)}{others}; clone the job with another value."
     )
 
 

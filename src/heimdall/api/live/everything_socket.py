@@ -7,7 +7,7 @@ import anyio
 from pydantic import ValidationError
 from starlette.websockets import WebSocket
 
-from heimdall.api.errors import field_error, sentence
+from heimdall.api.errors import field_error
 from heimdall.api.live.everything import Everything
 from heimdall.api.live.frames import Frame, error_text, now_text
 from heimdall.api.live.hub import Hub, StoppingError
@@ -15,6 +15,7 @@ from heimdall.api.live.session import Session, SlowReaderError
 from heimdall.api.live.subscription import DEFAULT_SELECTION, Past, Subscribe, replay, subscribed
 from heimdall.domain.errors import InvalidInputError
 from heimdall.domain.wire import json_text
+from heimdall.sdk.field_error import sentence
 
 BATCH = 500
 HEARTBEAT_SECONDS = 30.0

@@ -338,8 +338,8 @@ def _masked_field(field: str) -> str:
 
 
 def is_in_environment(name: str) -> bool:
-    """Whether a variable sets this setting. Case does not matter."""
-    return f"{PREFIX}{name}".upper() in (variable.upper() for variable in os.environ)
+    """Whether a variable sets this setting: an empty one does not. Case does not matter."""
+    return any(variable.upper() == f"{PREFIX}{name}".upper() and value for variable, value in os.environ.items())
 
 
 def nearest(name: str) -> str | None:

@@ -75,6 +75,9 @@ def test_an_empty_variable_is_none(name: str, folder: Path, monkeypatch: pytest.
     assert load({}) == default
     (folder / "heimdall.toml").write_text("port = 9000\nslots = 3\n")
     assert (load({}).port, load({}).slots) == (9000, 3)
+    (folder / "heimdall.toml").write_text("port = 'x'")
+    with pytest.raises(InvalidInputError, match=r"^port in heimdall\.toml cannot be used"):
+        load({})
 
 
 def test_the_link_to_a_kubernetes_service_is_no_port(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

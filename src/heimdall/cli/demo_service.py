@@ -30,7 +30,7 @@ class DemoService:
         address = service_of(settings.data_dir.resolve())
         self.was_running = address is not None
         self._port = free_port(settings.host, settings.port)
-        token = settings.token or settings.admin_token
+        token = settings.admin_token or settings.token  # the other one may be for another service
         secret = token.get_secret_value() if token else None
         self.client = HeimdallClient(address or local_url(settings.host, self._port), token=secret)
 

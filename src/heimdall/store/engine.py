@@ -184,6 +184,11 @@ def parse_url(url: str) -> URL:
         case "sqlite":
             if place.database in {None, "", ":memory:"}:
                 raise DatabaseRefusedError("SQLite in memory cannot be shared by processes; name a file.")
+            if "?" in url:  # what follows would be dropped, and databases of several names be one file
+                raise DatabaseRefusedError(
+                    f"The address of an SQLite database would end before its ?, with {place.database}; write %3F for ? "
+                    "in its name, and leave out options."
+                )
             check_folder(sqlite_file(place).parent)
             return place
         case "postgresql" | "postgresql+psycopg":

@@ -298,6 +298,7 @@ def test_a_shell_completes_commands_and_options() -> None:
 
     assert completed("heimdall su").split() == ["submit"]
     assert "--max-restarts" in completed("heimdall submit --max").split()
+    assert "--max-restarts" in completed("heimdall submit --name= --max").split()
 
 
 @pytest.mark.parametrize("words", [(), ("submit",), ("artifacts",), ("artifacts", "get"), ("tokens", "create")])

@@ -19,11 +19,13 @@ SHOWN_METRICS = {
     "train_loss": "",
     "val_loss": "",
     "val_rmse": "km",
+    "val_rmse_good_geom": "km",
     "val_p50_km": "km",
     "val_p68_km": "km",
     "val_p95_km": "km",
     "val_accuracy": "",
     "val_coverage_68": "",
+    "train_rmse": "km",
 }
 NO_METRICS = ("epoch", "attempt", "timestamp", "duration_seconds")
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,7 @@ class LocalCopies:
         # Descriptors of locked files, of what was opened last at the end.
         self._held_files: dict[str, int] = {}
         self._held_folders: dict[str, int] = {}
+        self._holding = threading.Lock()
         self.staging = self._open_staging(root / "staging")
 
     def file(self, name: str, make: Callable[[Path], None], *, is_intact: Callable[[Path], bool]) -> Path:
@@ -68,13 +70,14 @@ class LocalCopies:
 
     def _hold(self, name: str, held: dict[str, int]) -> None:
         """Share the lock that keeps what is called `name` from being evicted while this process has use for it."""
-        descriptor = held.pop(name, None)
-        if descriptor is None:
-            descriptor = self._open_lock(name)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        held[name] = descriptor
-        while not self._holds_all and len(held) > NUM_HELD:
-            os.close(held.pop(next(iter(held))))
+        with self._holding:  # route threads share the copies of a server
+            descriptor = held.pop(name, None)
+            if descriptor is None:
+                descriptor = self._open_lock(name)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+            held[name] = descriptor
+            while not self._holds_all and len(held) > NUM_HELD:
+                os.close(held.pop(next(iter(held))))
 
     def _keep_bound(self, made: Path) -> None:
         if self._max_bytes is not None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,17 +36,18 @@ class LocalArtifacts(ObjectArtifacts):
     def put(self, key: str, write: Callable[[BinaryIO], None]) -> StoredFile:
         path = self._root / checked_key(key)
         if path.exists():
-            raise ConflictError(f"The artifact key {key} is already written; keys are written once.")
+            raise _written(key)
         created = _make_folders(path.parent)
         partial = path.parent / f".{path.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
         try:
             with partial.open("wb") as file:
                 size_bytes, sha256 = write_hashed(write, file)
                 os.fsync(file.fileno())
-            partial.rename(path)
-        except BaseException:
+            _name(partial, path)
+        except FileExistsError:
+            raise _written(key) from None
+        finally:
             partial.unlink(missing_ok=True)
-            raise
         for folder in (path.parent, *(made.parent for made in created)):
             _sync_folder(folder)
         return StoredFile(key=key, size_bytes=size_bytes, sha256=sha256)
@@ -90,7 +92,10 @@ class LocalArtifacts(ObjectArtifacts):
     def delete_prefix(self, prefix: str) -> int:
         num_keys = len(self.keys(prefix))
         # Everything below goes, files still being written by a worker that lost its lease included.
-        shutil.rmtree(self._path(prefix), ignore_errors=True)
+        path = self._path(prefix)
+        shutil.rmtree(path, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(path)  # says why, when something is left
         return num_keys
 
     def remove_partials(self, prefix: str) -> None:
@@ -103,6 +108,22 @@ class LocalArtifacts(ObjectArtifacts):
         if not path.resolve().is_relative_to(self._root / Path(key).parts[0]):
             raise BadPathError("The path leaves its folder; use the names that the artifact list shows.")
         return path
+
+
+def _written(key: str) -> ConflictError:
+    return ConflictError(f"The artifact key {key} is already written; keys are written once.")
+
+
+def _name(partial: Path, path: Path) -> None:
+    """Give a whole file its name. Raises: FileExistsError when another writer was faster."""
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if path.exists():
+            raise FileExistsError(path) from None
+        partial.rename(path)
 
 
 def _make_folders(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
-from heimdall.domain.errors import ArtifactsRefusedError, UnavailableError
+from heimdall.domain.errors import ArtifactsRefusedError, BadPathError, UnavailableError
 from heimdall.domain.ports import ArtifactStore, Stores
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Sweep:
         self._due_at[prefix] = time.monotonic() + self._seconds
         try:
             self._artifacts.delete_prefix(prefix)
-        except (OSError, ArtifactsRefusedError) as error:
+        except (OSError, ArtifactsRefusedError, BadPathError) as error:
             logger.warning("The files of %s cannot be removed and stay for now: %s", prefix, error)
             return
         if prefix in self._emptied:

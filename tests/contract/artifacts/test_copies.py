@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -116,3 +118,29 @@ def leave_half_done(root: Path, link: Connection) -> None:
     half_done.write_bytes(b"half")
     link.send(str(half_done))
     link.recv()
+
+
+def test_threads_that_open_copies_at_once_leave_no_lock_behind(tmp_path: Path) -> None:
+    copies = LocalCopies(tmp_path, max_bytes=10_000)
+    locks = tmp_path / "locks"
+
+    def open_many(first: int) -> None:
+        for number in range(150):
+            copies.file(f"f{(first + number) % 9}", of_size(1), is_intact=lambda copy: copy.exists())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(open_many, range(16)))
+    finally:
+        sys.setswitchinterval(interval)
+    opened = [path for path in Path("/proc/self/fd").iterdir() if target_of(path).startswith(f"{locks}/f")]
+    assert len(opened) == copies_module.NUM_HELD
+
+
+def target_of(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except FileNotFoundError:  # the one that lists the folder
+        return ""

@@ -1,8 +1,12 @@
 """What a local folder adds: files that are killed, damaged or linked elsewhere."""
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,7 +14,7 @@ import pytest
 
 from heimdall.artifacts import LocalArtifacts
 from heimdall.domain.attempt import StoredFile
-from heimdall.domain.errors import BadPathError, CheckpointDamagedError
+from heimdall.domain.errors import BadPathError, CheckpointDamagedError, ConflictError
 
 KEY = "job/a1/e3/last.pth"
 
@@ -100,3 +104,57 @@ def test_a_folder_whose_file_went_missing_is_refused(local: LocalArtifacts, root
     (root / stored.key).unlink()
     with pytest.raises(CheckpointDamagedError):
         local.local_folder("datasets/d/t", entries)
+
+
+def test_of_two_writers_of_one_key_the_second_fails_and_changes_nothing(local: LocalArtifacts, root: Path) -> None:
+    def write(file: BinaryIO) -> None:
+        put(local, KEY, b"first")  # another writer is done while this one still writes
+        file.write(b"second")
+
+    with pytest.raises(ConflictError, match="written once"):
+        local.put(KEY, write)
+    assert (root / KEY).read_bytes() == b"first"
+    assert [path.name for path in (root / KEY).parent.iterdir()] == ["last.pth"]
+
+
+def test_without_hard_links_a_key_is_written_once_all_the_same(
+    local: LocalArtifacts, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    put(local, KEY, b"first")
+    with pytest.raises(ConflictError):
+        put(local, KEY, b"second")
+    assert (root / KEY).read_bytes() == b"first"
+
+
+def test_a_folder_that_cannot_be_removed_is_reported_and_goes_later() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # so that a user without rights comes as far as the files
+        local = LocalArtifacts(Path(folder) / "files", cache=Path(folder) / "cache")
+        put(local, "job/a1/kept.pth", b"x")
+        put(local, "job/a2/open.pth", b"x")
+        kept = Path(folder) / "files/job/a1"
+        for path in (kept.parent, kept.parent.parent, kept.parent / "a2"):
+            path.chmod(0o777)
+        kept.chmod(0o555)
+        with without_rights(), pytest.raises(PermissionError):
+            local.delete_prefix("job")
+        assert local.keys("job") == ["job/a1/kept.pth"]  # what could go has gone
+        kept.chmod(0o777)
+        assert local.delete_prefix("job") == 1
+        assert local.keys("job") == []
+
+
+@contextmanager
+def without_rights() -> Generator[None]:
+    """As an ordinary user, also when the tests run as root."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

@@ -58,7 +58,7 @@ def test_connected_comes_before_answers(port: int, run: Run) -> None:
 
 
 def test_a_stored_metric_never_takes_the_place_of_a_field(port: int, installation: Installation, run: Run) -> None:
-    run.finish_epoch(**{"=1+1": 1.0})
+    run.finish_epoch()
     history = installation.stores.history
     assert isinstance(history, SqlHistoryStore)
     stored = {"epoch": 99.0, "timestamp": 5.0, "non_finite": 7.0, "attempt": 8.0, "=1+1": 1.0}

@@ -135,7 +135,7 @@ class JobStore(Protocol):
     def oldest(self) -> Oldest: ...
 
     def workers(self) -> list[WorkerRow]:
-        """Those heard within the last 30 s."""
+        """Those whose counter moved in the last 30 s by this process's clock, or that it first saw since then."""
         ...
 
 

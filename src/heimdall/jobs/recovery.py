@@ -72,6 +72,7 @@ class Recovery:
                     break  # the broker is away: the others would stay too
             if self._warns_of_missing_gpus:
                 self._stores.jobs.warn_of_missing_gpus()
+            self._stores.jobs.workers()  # their counters are watched from here, once a second
             self._judge()
         except UnavailableError as error:
             if not self._is_away:

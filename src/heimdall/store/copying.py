@@ -1,6 +1,7 @@
 """Copies a whole database into an empty one, of the same kind or the other: all of it or nothing."""
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -9,19 +10,27 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 from heimdall.domain.errors import ConflictError, DatabaseRefusedError
 from heimdall.domain.job import Status
 from heimdall.store.engine import Database, open_database, parse_url, sqlite_file
-from heimdall.store.jobs import WORKER_SILENCE
+from heimdall.store.liveness import SILENCE_SECONDS
 from heimdall.store.schema import prepare
 from heimdall.store.tables import idempotency_keys, metadata, series, training_jobs, workers
 
 SLICE = 5_000
+WATCH_STEP_SECONDS = 0.5
 NOT_COPIED = (idempotency_keys, workers)  # they live for a day, and for half a minute
 COPIED = [table for table in metadata.sorted_tables if table not in NOT_COPIED]  # parents before children
 Report = Callable[[str, int], None]
 
 
-def copy_database(source_url: str, target_url: str, report: Report = lambda _table, _num_rows: None) -> dict[str, int]:
+def copy_database(
+    source_url: str,
+    target_url: str,
+    report: Report = lambda _table, _num_rows: None,
+    *,
+    watch_seconds: float = SILENCE_SECONDS,
+) -> dict[str, int]:
     """Copy every row, read it again from the target and compare; rows by table.
 
+    Workers that have announced themselves and not left are watched for `watch_seconds` first: a killed one stays named.
     Nobody writes to either database meanwhile. `seq` and ids stay as they are; leases and idempotency keys do not come
     along. The files of artifacts are not touched. `report` is told of each table that is done.
 
@@ -35,9 +44,8 @@ def copy_database(source_url: str, target_url: str, report: Report = lambda _tab
     prepare(target_url, mode="create_only")
     source, target = open_database(source_url), open_database(target_url)
     try:
-        return source.write(
-            lambda reading: target.write(lambda writing: _copy(source, reading, writing, report)),
-        )
+        silent = _watch_workers(source, watch_seconds)
+        return source.write(lambda reading: target.write(lambda writing: _copy(reading, writing, report, silent)))
     finally:
         source.close()
         target.close()
@@ -51,10 +59,11 @@ def _refuse_bad_pair(source_url: str, target_url: str) -> None:
         raise DatabaseRefusedError("The database to copy to is the one to copy from; name another one.")
 
 
-def _copy(source: Database, reading: Connection, writing: Connection, report: Report) -> dict[str, int]:
+def _copy(reading: Connection, writing: Connection, report: Report, silent: Mapping[str, int]) -> dict[str, int]:
     _lock(reading, "SHARE")
     _lock(writing, "SHARE ROW EXCLUSIVE")
-    _refuse_busy(source, reading)
+    _refuse_running(reading)
+    _refuse_live(silent, _counters(reading))
     for table in metadata.sorted_tables:
         if writing.execute(select(table).limit(1)).first() is not None:
             raise DatabaseRefusedError(f"The database to copy to has rows in {table.name}; name an empty one.")
@@ -76,16 +85,34 @@ def _lock(connection: Connection, mode: str) -> None:
         connection.execute(text(f"LOCK TABLE {names} IN {mode} MODE"))
 
 
-def _refuse_busy(source: Database, connection: Connection) -> None:
+def _watch_workers(source: Database, seconds: float) -> dict[str, int]:
+    """Counters of workers that are named but did nothing for `seconds`. Raises: ConflictError as soon as one moves."""
+    source.read(_refuse_running)
+    end = time.monotonic() + seconds
+    counters = source.read(_counters)
+    while counters and time.monotonic() < end:
+        time.sleep(min(WATCH_STEP_SECONDS, seconds))
+        _refuse_live(counters, found := source.read(_counters))
+        counters = found
+    return counters
+
+
+def _counters(connection: Connection) -> dict[str, int]:
+    return {row.name: row.counter for row in connection.execute(select(workers.c.name, workers.c.counter))}
+
+
+def _refuse_live(before: Mapping[str, int], now: Mapping[str, int]) -> None:
+    live = sorted(name for name, counter in now.items() if before.get(name) != counter)
+    if live:
+        raise ConflictError(f"Workers are alive: {', '.join(live)}; stop the service, or its jobs would start twice.")
+
+
+def _refuse_running(connection: Connection) -> None:
     jobs = training_jobs.c
     running = connection.execute(select(jobs.id).where(jobs.status == Status.RUNNING).order_by(jobs.id)).scalars().all()
     if running:
         names = ", ".join(running)
         raise ConflictError(f"Jobs are running: {names}; pause them or let them end, then stop the service.")
-    is_live = workers.c.seen_at >= source.now() - WORKER_SILENCE
-    live = connection.execute(select(workers.c.name).where(is_live).order_by(workers.c.name)).scalars().all()
-    if live:
-        raise ConflictError(f"Workers are alive: {', '.join(live)}; stop the service, or its jobs would start twice.")
 
 
 def _copy_table(table: Table, reading: Connection, writing: Connection) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, RowMapping, func, select
 
 from heimdall.domain.attempt import PAUSE_CHECKPOINT, Pulse
 from heimdall.domain.dataset import Dataset, DatasetStatus
@@ -20,6 +20,7 @@ from heimdall.store.deletion import delete_slice, forget_deletion, hide_job, wai
 from heimdall.store.endings import close_attempt, completed
 from heimdall.store.engine import Database, reads, writes
 from heimdall.store.files import drop_artifact, find_artifact, newest_checkpoint
+from heimdall.store.liveness import Liveness
 from heimdall.store.pages import page_of
 from heimdall.store.retention import empty_slice
 from heimdall.store.search import put_text
@@ -27,13 +28,13 @@ from heimdall.store.shrinking import shrink
 from heimdall.store.tables import attempts, workers
 
 CHANGEABLE = frozenset({"job_name", "notes", "tags", "priority"})
-WORKER_SILENCE = timedelta(seconds=30)  # ten announcements: a worker not heard for so long counts as gone
 PRIORITY_CHANGEABLE = (Status.PENDING, Status.QUEUED, Status.PAUSED)
 
 
 class SqlJobStore:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, liveness: Liveness | None = None) -> None:
         self.database = database
+        self._liveness = liveness or Liveness()
 
     @writes
     def create(
@@ -243,8 +244,7 @@ class SqlJobStore:
     @writes
     def warn_of_missing_gpus(self, connection: Connection) -> None:
         now = self.database.now()
-        devices = connection.execute(select(workers.c.devices).where(workers.c.seen_at >= now - WORKER_SILENCE))
-        most = max((len(names) for names in devices.scalars()), default=0)
+        most = max((len(row["devices"]) for row in self._live_workers(connection)), default=0)
         waits = (jobs.status == Status.QUEUED) & (jobs.gpus > most)
         for row in connection.execute(select(jobs.id, jobs.gpus, jobs.warnings).where(waits)).all():
             line = f"The job waits: no live worker has the {row.gpus} GPU(s) it needs."
@@ -270,9 +270,13 @@ class SqlJobStore:
     @reads
     def workers(self, connection: Connection) -> list[WorkerRow]:
         running = connection.execute(select(jobs.worker, jobs.id).where(jobs.status == Status.RUNNING)).all()
-        is_live = workers.c.seen_at >= self.database.now() - WORKER_SILENCE
-        rows = connection.execute(select(workers).where(is_live).order_by(workers.c.name)).mappings()
+        rows = self._live_workers(connection)
         return [WorkerRow(**row, running=[job for name, job in running if name == row["name"]]) for row in rows]
+
+    def _live_workers(self, connection: Connection) -> list[RowMapping]:
+        rows = connection.execute(select(workers).order_by(workers.c.name)).mappings().all()
+        live = self._liveness.live({row["name"]: row["counter"] for row in rows})
+        return [row for row in rows if row["name"] in live]
 
     def _ask(self, connection: Connection, job: Job, requested: Requested | None, actor: str | None) -> Job:
         if job.requested is requested:

@@ -11,6 +11,9 @@ from heimdall.domain.events import EventName
 from heimdall.domain.job import Job, Phase, Reason, Requested, Status
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.ports import Stores
+from heimdall.store import Database
+from heimdall.store.jobs import SqlJobStore
+from heimdall.store.liveness import Liveness
 from tests.contract.store.conftest import Clock
 from tests.contract.store.making import (
     PAUSE_CHECKPOINT,
@@ -90,12 +93,51 @@ def test_pulses_and_workers(stores: Stores) -> None:
     assert stores.jobs.workers() == []
 
 
-def test_a_worker_that_fell_silent_is_not_live(stores: Stores, clock: Clock) -> None:
+class Watching:
+    """An API process that asks once a second of a monotonic clock that the test moves."""
+
+    def __init__(self, database: Database) -> None:
+        self.now = 1_000.0
+        self.jobs = SqlJobStore(database, Liveness(lambda: self.now))
+
+    def live(self, *, after: int = 0, step: int = 1) -> list[str]:
+        for _ in range(0, after, step):
+            self.now += step
+            self.jobs.workers()
+        return [worker.name for worker in self.jobs.workers()]
+
+
+def test_a_worker_lives_while_its_counter_moves_whatever_its_clock_says(
+    stores: Stores, database: Database, clock: Clock
+) -> None:
+    watching = Watching(database)
+    clock.advance(seconds=-90)
     stores.attempts.announce(WORKER)
-    clock.advance(seconds=29)
-    assert [worker.name for worker in stores.jobs.workers()] == [WORKER.name]
-    clock.advance(seconds=2)
-    assert stores.jobs.workers() == []
+    assert watching.live(after=29) == [WORKER.name]
+    clock.advance(hours=5)
+    assert watching.live() == [WORKER.name]
+    assert watching.live(after=2) == []
+    clock.advance(hours=-9)
+    stores.attempts.announce(WORKER)
+    assert watching.live() == [WORKER.name]
+
+
+def test_a_worker_that_was_not_watched_has_a_moment_to_be_heard(stores: Stores, database: Database) -> None:
+    stores.attempts.announce(WORKER)
+    watching = Watching(database)
+    assert watching.live(after=20) == [WORKER.name]
+    watching.now += 600  # the database was away
+    assert watching.live(after=5) == [WORKER.name]
+    assert watching.live(after=2) == []
+
+
+def test_no_gpus_are_missed_because_of_a_worker_with_a_slow_clock(stores: Stores, clock: Clock) -> None:
+    clock.advance(seconds=-90)
+    stores.attempts.announce(WorkerInfo(name="w", host="there", slots=2, devices=["cuda:0"]))
+    clock.advance(seconds=90)
+    job = queued(stores, gpus=1)
+    stores.jobs.warn_of_missing_gpus()
+    assert stores.jobs.get(job.id).warnings == []
 
 
 def test_everything_is_refused_without_the_lease(stores: Stores) -> None:

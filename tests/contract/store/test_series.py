@@ -179,9 +179,9 @@ def test_many_series_cost_as_many_statements_as_one(stores: Stores, database: Da
     job = running(stores)
     counts: list[int] = []
     for number, num_series in enumerate((1, 50), start=1):
-        new = [SeriesPoints(f"s{index}", [(step, 1.0, 2.0) for step in range(10)]) for index in range(num_series)]
-        moved = [SeriesPoints(one.name, [(step + 10 * number, *rest) for step, *rest in one.points]) for one in new]
-        stores.attempts.write(job.id, token(job), Batch(number=number, points=moved))
+        names = [f"s{index}" for index in range(num_series)]
+        new = [SeriesPoints(name, [(step + 10 * number, 1.0, 2.0) for step in range(10)]) for name in names]
+        stores.attempts.write(job.id, token(job), Batch(number=number, points=new))
         with counted(database) as statements:
             assert len(stores.history.series(job.id)) == num_series
         counts.append(len(statements))

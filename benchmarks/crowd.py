@@ -1,9 +1,11 @@
 """Fills a new database with many jobs, through the tables of whichever release runs this file.
 
     python crowd.py DATABASE_URL NUM_JOBS [NUM_POINTS]
+    python crowd.py DATABASE_URL run FIRST END
 
-Prints the ids of the job with many points and of the job with many series. Jobs are completed, failed, queued and
-paused ones with an ordinary config, metrics and manifest; every tenth has the tag `tenth`, every hundredth `hundredth`.
+The first prints the ids of the job with many points and of the job with many series. Jobs are completed, failed,
+cancelled and paused ones with an ordinary config, metrics and manifest; every tenth has the tag `tenth`, every
+hundredth `hundredth`. The second makes some of them look as if a worker ran them, and prints their ids.
 """
 
 import json
@@ -13,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Column, Connection, insert, text
+from sqlalchemy import Column, Connection, insert, text, update
 from sqlalchemy.types import Boolean, Float, Integer
 
 from heimdall.domain.attempt import SeriesPoints
@@ -98,7 +100,27 @@ def put_attempts(connection: Connection, job: str, count: int) -> None:
     connection.execute(insert(tables.attempts), rows)
 
 
+def set_running(connection: Connection, first: int, end: int) -> None:
+    """As if a worker far away ran them."""
+    jobs = tables.training_jobs.c
+    ids = [job_id(number) for number in range(first, end)]
+    connection.execute(
+        update(tables.training_jobs)
+        .where(jobs.id.in_(ids))
+        .values(status=Status.RUNNING, lease_token="far away", worker="far away", reason=None, completed_at=None)
+    )
+    for one in ids:
+        put_attempts(connection, one, 1)
+
+
 def main() -> None:
+    if sys.argv[2] == "run":
+        first, end = int(sys.argv[3]), int(sys.argv[4])
+        database = open_database(sys.argv[1])
+        database.write(lambda connection: set_running(connection, first, end))
+        database.close()
+        print(json.dumps([job_id(number) for number in range(first, end)]))
+        return
     url, num_jobs, num_points = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0
     prepare(url, "upgrade")
     database = open_database(url)

@@ -114,6 +114,9 @@ def set_running(connection: Connection, first: int, end: int) -> None:
 
 
 def main() -> None:
+    if len(sys.argv) < 3:
+        print("This makes the crowd of many_jobs.py.")
+        return
     if sys.argv[2] == "run":
         first, end = int(sys.argv[3]), int(sys.argv[4])
         database = open_database(sys.argv[1])

@@ -47,6 +47,7 @@ def open_installation(
     readiness: Readiness | None = None,
     check_readiness: Callable[[], Readiness] | None = None,
     admin_secret: str | None = None,
+    stop_seconds: float = 0.3,
 ) -> Generator[Installation]:
     """`template` is a database file with all tables and no rows."""
     file = folder / "heimdall.db"
@@ -57,7 +58,7 @@ def open_installation(
     signal = DataVersionSignal(file)
     artifacts = LocalArtifacts(folder / "artifacts", cache=folder / "cache")
     sweep = Sweep(stores, artifacts)
-    jobs = JobService(stores, wake, artifacts, stop_seconds=0.3, wake_sweep=sweep.wake)
+    jobs = JobService(stores, wake, artifacts, stop_seconds=stop_seconds, wake_sweep=sweep.wake)
     tokens = TokenService(stores.tokens, admin_secret=admin_secret)
     services = ApiServices(
         jobs=jobs,

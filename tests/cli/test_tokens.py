@@ -13,7 +13,41 @@ from tests.cli.conftest import Terminal
 from tests.e2e.service import HEIMDALL, RunningService, free_port, wait_until
 
 
-def test_a_token_is_shown_once(heimdall: Terminal) -> None:
+@pytest.fixture
+def installed(heimdall: Terminal) -> Terminal:
+    """Types in a folder that holds an installation."""
+    assert heimdall("migrate").code == 0
+    return heimdall
+
+
+@pytest.mark.parametrize(
+    "words", [("create", "--role", "admin"), ("ls",), ("revoke", "Ada"), ("forget-all", "--yes")], ids=lambda w: w[0]
+)
+def test_a_folder_without_an_installation_is_refused_and_left_empty(
+    heimdall: Terminal, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    refused = heimdall("tokens", *words)
+    assert (refused.code, refused.out) == (3, "")
+    assert refused.err == "heimdall: There is no data of a service in heimdall-data; name its folder with --data-dir.\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_create_makes_the_installation_that_is_named(heimdall: Terminal, tmp_path: Path) -> None:
+    folder = str(tmp_path / "new")
+    assert heimdall("tokens", "ls", "--data-dir", folder).code == 3
+    assert heimdall("tokens", "create", "--role", "admin", "--name", "Ada", "--data-dir", folder).code == 0
+    assert "Ada" in heimdall("tokens", "ls", "--data-dir", folder).out
+    file = tmp_path / "other.db"
+    url = f"sqlite:///{file}"
+    refused = heimdall("tokens", "ls", "--database-url", url)
+    assert refused.err == f"heimdall: There is no database {file}; name it with --database-url.\n"
+    assert heimdall("tokens", "create", "--role", "viewer", "--database-url", url).code == 0
+    assert heimdall("tokens", "ls", "--database-url", url).code == 0
+    assert not (tmp_path / "heimdall-data").exists()
+
+
+def test_a_token_is_shown_once(installed: Terminal) -> None:
+    heimdall = installed
     made = heimdall("tokens", "create", "--role", "operator", "--name", "ci")
     assert made.code == 0, made.err
     secret = made.out.strip()
@@ -28,7 +62,8 @@ def test_a_token_is_shown_once(heimdall: Terminal) -> None:
     assert heimdall("tokens", "create", "--role", "king").code == 2
 
 
-def test_as_json_and_revoked(heimdall: Terminal) -> None:
+def test_as_json_and_revoked(installed: Terminal) -> None:
+    heimdall = installed
     made = json.loads(heimdall("tokens", "create", "--role", "viewer", "--json").out)
     assert made["token"].startswith("hmd_")
     assert made["name"].startswith("viewer-")
@@ -71,6 +106,7 @@ def test_any_address_may_be_bound_with_tokens_only(
         monkeypatch.setenv("HEIMDALL_URL", service.url)
         refused_here = heimdall("ls")
         assert refused_here.code == 1
+        assert "HEIMDALL_TOKEN" in refused_here.err
         assert "heimdall tokens create" in refused_here.err
         monkeypatch.setenv("HEIMDALL_TOKEN", secret)
         assert heimdall("ls").code == 0

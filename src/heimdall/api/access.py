@@ -161,9 +161,11 @@ def refused_login(scope: Scope, failures: RateLimit, *, is_given: bool) -> Respo
     if wait:
         return _too_many(path, wait, "Too many wrong tokens")
     detail = (
-        "The token is not valid (any more); make one with `heimdall tokens create`."
+        "This token is unknown or revoked: set HEIMDALL_TOKEN to a valid one; an administrator makes one with "
+        "`heimdall tokens create`."
         if is_given
-        else "A token is needed: send `Authorization: Bearer …`, or log in; `heimdall tokens create` makes one."
+        else "A token is needed: set HEIMDALL_TOKEN for the command line, or send `Authorization: Bearer TOKEN`; "
+        "an administrator makes one with `heimdall tokens create`."
     )
     return problem(401, detail, code="not_logged_in", instance=path, headers={"WWW-Authenticate": "Bearer"})
 

@@ -72,11 +72,11 @@ def run_job_by_hand(settings: "Settings", job_id: str) -> int:
     return run_by_hand(settings, job_id)
 
 
-def open_tokens(settings: "Settings") -> "AbstractContextManager[TokenService]":
-    """The installation's tokens, opened as a context."""
+def open_tokens(settings: "Settings", *, may_create: bool = False) -> "AbstractContextManager[TokenService]":
+    """The installation's tokens, opened as a context. `may_create`: an installation in a place that was named, too."""
     from heimdall.bootstrap import access
 
-    return access.open_tokens(settings)
+    return access.open_tokens(settings, may_create=may_create)
 
 
 def migrate(settings: "Settings") -> str:

@@ -5,9 +5,9 @@ import os
 import stat
 from pathlib import Path
 
-from heimdall.domain.errors import StartRefusedError
+from heimdall.domain.errors import NotFoundError, StartRefusedError
 from heimdall.settings import Settings, home_folder
-from heimdall.store import make_private, sqlite_files
+from heimdall.store import make_private, parse_url, sqlite_file, sqlite_files
 
 PARTS = ("artifacts", "attempts", "cache")
 logger = logging.getLogger(__name__)
@@ -48,6 +48,18 @@ def require_whole(settings: Settings) -> None:
             f"The database {file} {state}, though {artifacts} holds files of its jobs: put a copy of the database "
             "back, or move the folder away to begin anew."
         )
+
+
+def require_existing(settings: Settings) -> None:
+    """Raises: NotFoundError when no service has run here; a server's database answers for itself."""
+    place = parse_url(settings.resolved_database_url)
+    if place.get_backend_name() != "sqlite" or sqlite_file(place).exists():
+        return
+    raise NotFoundError(
+        f"There is no data of a service in {settings.data_dir}; name its folder with --data-dir."
+        if settings.database_url is None
+        else f"There is no database {place.database}; name it with --database-url."
+    )
 
 
 def open_to_others(settings: Settings) -> list[Path]:

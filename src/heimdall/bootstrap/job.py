@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from heimdall.bootstrap.changes import change_signal, open_publisher
 from heimdall.bootstrap.configuration import load
+from heimdall.bootstrap.data_folder import require_existing
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.domain.attempt import WorkerInfo
-from heimdall.domain.errors import ConflictError, NotFoundError
+from heimdall.domain.errors import ConflictError
 from heimdall.domain.job import Job
 from heimdall.domain.naming import NamedJob, check_word, is_named, the_only_one
 from heimdall.domain.ports import JobStore
@@ -81,15 +82,9 @@ def verify_epoch(settings: Settings, word: str, after_epoch: int | None) -> "Ver
 
 def open_existing(settings: Settings) -> Database:
     """The database of a service that has run. Raises: NotFoundError; HeimdallError when it cannot be used."""
-    database = open_database(settings.resolved_database_url)
-    if database.dialect == "sqlite" and not Path(database.url.database or "").exists():
-        raise NotFoundError(
-            f"There is no data of a service in {settings.data_dir}; name its folder with --data-dir."
-            if settings.database_url is None
-            else f"There is no database {database.url.database}; name it with --database-url."
-        )
+    require_existing(settings)
     prepare(settings.resolved_database_url, mode="create_only")
-    return database
+    return open_database(settings.resolved_database_url)
 
 
 def find_job(jobs: JobStore, word: str) -> Job:

@@ -10,7 +10,7 @@ from heimdall.cli.options import AsJson, DatabaseUrl, DataDir
 if TYPE_CHECKING:
     from heimdall.domain.access import Token
 
-app = typer.Typer(help="Make, list and revoke the tokens that open the service.", no_args_is_help=True)
+app = typer.Typer(help="Make, list and revoke access tokens.", no_args_is_help=True)
 ForgetAll = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -32,12 +32,13 @@ def create(
     from heimdall.domain.access import Role
 
     settings = bootstrap.load_settings(data_dir=data_dir, database_url=database_url)
-    with bootstrap.open_tokens(settings) as tokens:
+    with bootstrap.open_tokens(settings, may_create=True) as tokens:
         token, secret = tokens.create(Role(role), name)
     if as_json:
         print_json({**_shown(token), "token": secret})
         return
-    typer.echo(f"Token {token.name!r} of role {token.role.value}; it is not shown again:", err=True)
+    typer.echo(f"Token {token.name!r} of role {token.role.value}; it is not shown again.", err=True)
+    typer.echo("Set HEIMDALL_TOKEN to it where you use the command line:", err=True)
     print(secret)
 
 
@@ -64,7 +65,7 @@ def revoke(
     database_url: DatabaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take a token back; running services refuse it within seconds."""
+    """Revoke a token; running services refuse it within seconds."""
     from heimdall import bootstrap
     from heimdall.cli.output import print_json
 

@@ -34,6 +34,7 @@ class EpochReport:
     best_epoch: int | None
     best_value: float | None  # best_val_loss of the job
     keep: bool  # keep this epoch's file for good (every Nth)
+    is_last: bool = False  # no epoch follows, though `total_epochs` may say so (early stopping)
     write_checkpoint: Callable[[BinaryIO], None]
     manifest: Mapping[str, Any] = field(default_factory=dict[str, Any])
 

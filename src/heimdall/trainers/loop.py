@@ -227,6 +227,7 @@ class Loop:
             is_best=self.tally.best_epoch == self.epoch,
             best_epoch=self.tally.best_epoch,
             best_value=self.tally.best_value,
+            is_last=self.epoch >= self.config.epochs or self.tally.is_out_of_patience(self.config),
             keep=self.config.keep_every > 0 and self.epoch % self.config.keep_every == 0,
             write_checkpoint=snapshot.write,
             manifest=snapshot.manifest,

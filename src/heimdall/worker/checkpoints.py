@@ -211,6 +211,8 @@ class Checkpoints:
         }
         if row.non_finite:
             progress["non_finite"] = row.non_finite
+        if report.is_last:
+            progress["is_last"] = True
         events = [
             NewEvent(EventName.CHECKPOINT, saved),
             NewEvent(EventName.PROGRESS, {**progress, "is_best": False}),

@@ -24,6 +24,7 @@ def plain_report(report: EpochReport, warn: Callable[[str], None]) -> EpochRepor
         best_epoch=_optional("best_epoch", report.best_epoch, whole_number, warn),
         best_value=_optional("best_value", report.best_value, real_number, warn),
         keep=bool(report.keep),
+        is_last=bool(report.is_last),
     )
 
 

@@ -11,6 +11,7 @@ from heimdall.api.errors import field_error
 from heimdall.api.live.everything import Everything
 from heimdall.api.live.frames import Frame, error_text, now_text
 from heimdall.api.live.hub import Hub, StoppingError
+from heimdall.api.live.selection import Thinning
 from heimdall.api.live.session import Session, SlowReaderError
 from heimdall.api.live.subscription import DEFAULT_SELECTION, Past, Subscribe, replay, subscribed
 from heimdall.domain.errors import InvalidInputError
@@ -39,7 +40,7 @@ class _Reader:
         self._everything = everything
         self._heartbeat_seconds = heartbeat_seconds
         self._number = everything.window.newest
-        self._selection = DEFAULT_SELECTION
+        self._thinning = Thinning(DEFAULT_SELECTION)
         self._past = Past()
         self._turn = anyio.Lock()
 
@@ -68,7 +69,7 @@ class _Reader:
             await self._session.send([json_text({**subscribed(wish), "timestamp": now_text()})])
             async for frames in replay(self._hub, wish, self._past):
                 await self._session.send([frame.text for frame in frames])
-            self._selection = selection
+            self._thinning = Thinning(selection)
 
     async def _send_news(self) -> None:
         """Raises: SlowReaderError, StoppingError."""
@@ -84,7 +85,7 @@ class _Reader:
 
     def _wanted(self, frames: Sequence[Frame]) -> list[str]:
         """Texts of what was asked for and not shown by a replay."""
-        return [frame.text for frame in frames if self._selection.has(frame) and not self._past.has(frame)]
+        return [frame.text for frame in self._thinning.chosen(frames) if not self._past.has(frame)]
 
 
 def _message(event: str, **fields: str) -> str:

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket
 from heimdall.api.live.feed import Feed
 from heimdall.api.live.frames import error_text, now_text
 from heimdall.api.live.hub import Hub
-from heimdall.api.live.selection import Selection, event_names, whole_number
+from heimdall.api.live.selection import Selection, Thinning, event_names, whole_number
 from heimdall.api.live.session import ENDED, NOT_FOUND, POLICY, Session
 from heimdall.domain.errors import InvalidInputError, JobNotFoundError
 from heimdall.domain.wire import json_text
@@ -42,10 +42,11 @@ async def _serve(session: Session, hub: Hub, feed: Feed, after: int | None, sele
             async for text in hub.statuses(feed):
                 await session.send([text])
         else:
+            thinning = Thinning(selection)
             await hub.refresh_status(feed)
             await session.send([feed.status.text] if feed.status else [])
             async for frames in hub.events(feed, after):
-                await session.send([frame.text for frame in frames if selection.has(frame)])
+                await session.send([frame.text for frame in thinning.chosen(frames)])
         return ENDED
 
     async def hear(message: dict[str, Any]) -> None:

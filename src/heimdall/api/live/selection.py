@@ -1,7 +1,7 @@
 """Which events a reader wants."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.datastructures import QueryParams
@@ -32,6 +32,10 @@ class Selection:
         is_named = frame.name not in self.left_out if self.names is None else frame.name in self.names
         return is_named and (frame.name != EventName.PROGRESS or self._has_progress(frame.data))
 
+    def is_thinned(self, frame: Frame) -> bool:
+        """Whether `progress_every` alone keeps it out."""
+        return frame.name == EventName.PROGRESS and replace(self, progress_every=1).has(frame) and not self.has(frame)
+
     def stored_names(self) -> list[EventName]:
         """Events of the log that may pass."""
         wanted = KNOWN - self.left_out if self.names is None else self.names
@@ -40,9 +44,34 @@ class Selection:
     def _has_progress(self, data: Mapping[str, Any]) -> bool:
         """Every Nth epoch, the first, the last, and each new best model."""
         epoch = data.get("epoch")
-        if not isinstance(epoch, int) or data.get("is_best"):
+        if not isinstance(epoch, int) or data.get("is_best") or data.get("is_last"):
             return True
         return epoch == 1 or epoch == data.get("total_epochs") or epoch % self.progress_every == 0
+
+
+class Thinning:
+    """Chooses one reader's frames. The last epoch of a job shows only when the job is complete, unless its event says
+    `is_last`: so the newest epoch left out is kept until something later of the job was chosen, which it must not
+    follow.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._left_out: dict[str, Frame] = {}
+
+    def chosen(self, frames: Iterable[Frame]) -> list[Frame]:
+        chosen: list[Frame] = []
+        for frame in frames:
+            if self._selection.is_thinned(frame):
+                self._left_out[frame.job_id] = frame
+                continue
+            is_chosen = self._selection.has(frame)
+            last = self._left_out.pop(frame.job_id, None) if is_chosen or frame.name == EventName.COMPLETED else None
+            if last is not None and frame.name == EventName.COMPLETED:
+                chosen.append(last)
+            if is_chosen:
+                chosen.append(frame)
+        return chosen
 
 
 def event_names(texts: Collection[str]) -> frozenset[str] | None:

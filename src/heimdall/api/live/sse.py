@@ -8,7 +8,7 @@ from starlette.responses import Response, StreamingResponse
 
 from heimdall.api.live.frames import Frame
 from heimdall.api.live.hub import Hub, StoppingError
-from heimdall.api.live.selection import Selection
+from heimdall.api.live.selection import Selection, Thinning
 from heimdall.domain.errors import JobNotFoundError
 
 PING_SECONDS = 15.0
@@ -28,11 +28,11 @@ async def stream_response(hub: Hub, job_id: str, after: int, selection: Selectio
 async def _chunks(hub: Hub, job_id: str, after: int, selection: Selection) -> AsyncGenerator[bytes]:
     yield format_sse_event(retry=RETRY_MILLISECONDS)
     hub.num_streams += 1
-    sent_at = time.monotonic()
+    sent_at, thinning = time.monotonic(), Thinning(selection)
     try:
         async with hub.follow(job_id) as feed:
             async for frames in hub.events(feed, after, idle_seconds=PING_SECONDS):
-                chunk = b"".join(_message(frame) for frame in frames if selection.has(frame))
+                chunk = b"".join(_message(frame) for frame in thinning.chosen(frames))
                 if not chunk and time.monotonic() - sent_at >= PING_SECONDS:
                     chunk = KEEPALIVE_COMMENT
                 if chunk:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from heimdall.api.live.frames import Frame, event_frame
 from heimdall.api.live.hub import Hub
-from heimdall.api.live.selection import HEAVY, MAX_NUMBER, Selection, event_names
+from heimdall.api.live.selection import HEAVY, MAX_NUMBER, Selection, Thinning, event_names
 from heimdall.domain.events import Event
 from heimdall.domain.ports import HistoryStore
 
@@ -87,7 +87,7 @@ def _thinned(history: HistoryStore, places: list[tuple[str, int]], selection: Se
     """Blocks."""
     pages = (places[start : start + PAGE] for start in range(0, len(places), PAGE))
     frames = (event_frame(event) for page in pages for event in history.events_at(page))
-    return [(frame.job_id, frame.seq) for frame in frames if selection.has(frame)]
+    return [(frame.job_id, frame.seq) for frame in Thinning(selection).chosen(frames)]
 
 
 def _page(history: HistoryStore, job_id: str, after: int) -> list[Frame]:

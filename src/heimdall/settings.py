@@ -124,18 +124,20 @@ class WorkingFolderFile(SettingsFile):
 
     @override
     def __call__(self) -> dict[str, Any]:
-        found = super().__call__()
-        _warn_of_ignored(found.keys() & CLIENT_FIELDS)
-        return {name: value for name, value in found.items() if name not in CLIENT_FIELDS}
+        return {name: value for name, value in super().__call__().items() if name not in CLIENT_FIELDS}
 
 
 class UnreadWorkingFolderFile(SettingsFile):
-    """For commands that only call a service."""
+    """For commands that only call a service: what it says is named, and not used."""
 
     @override
     def __call__(self) -> dict[str, Any]:
-        ignored = CLIENT_FIELDS if self.current_state.get("url") else CLIENT_FIELDS | SERVER_OF_CLIENT
-        _warn_of_ignored(super().__call__().keys() & ignored)
+        given = super().__call__().keys()
+        _warn_of_unread(given & CLIENT_FIELDS, "is ignored")
+        if not self.current_state.get("url"):
+            _warn_of_unread(
+                given & SERVER_OF_CLIENT, "is for the service itself; a command that calls it does not read it"
+            )
         return {}
 
 
@@ -164,13 +166,13 @@ def home_folder() -> Path:
     return Path(os.environ.get("HOME") or "/")
 
 
-def _warn_of_ignored(names: Collection[str]) -> None:
+def _warn_of_unread(names: Collection[str], consequence: str) -> None:
     if names:
         logger.warning(
-            "%s sets %s, which is ignored: which service the command line talks to, and with which token, is set by "
-            "HEIMDALL_URL and HEIMDALL_TOKEN, or in %s.",
+            "%s sets %s, which %s: set HEIMDALL_URL and HEIMDALL_TOKEN, or write %s.",
             Path(SETTINGS_FILE).resolve(),
             " and ".join(sorted(names)),
+            consequence,
             client_file(),
         )
 

@@ -1,5 +1,7 @@
 """SIGTERM to the server hands its job back, counts nothing against it, and the next start completes it."""
 
+import psutil
+
 from tests.chaos.record import record
 from tests.e2e.service import RunningService
 from tests.e2e.small_jobs import slow
@@ -22,3 +24,18 @@ def test_a_stopped_server_hands_its_job_back(service: RunningService) -> None:
     recovered = [event["data"] for event in service.events(job_id) if event["event"] == "training:recovered"]
     assert [data["reason"] for data in recovered] == ["worker_stopped"]
     assert record(service, job_id) == record(service, twin)
+
+
+def test_a_hung_fork_server_delays_no_stop(service: RunningService) -> None:
+    service.start()
+    dataset_id = service.generate("few", 300)
+    job_id = service.submit(slow(dataset_id, epochs=1000))
+    service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch")
+    assert service.process is not None
+    (fork_server,) = psutil.Process(service.process.pid).children()
+    fork_server.suspend()
+    assert service.stop() == 0
+    assert not fork_server.is_running()
+    service.start(warm=False)  # the folder is free again
+    assert service.job(job_id)["restarts"] == 0
+    service.act(job_id, "cancel")

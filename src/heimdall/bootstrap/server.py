@@ -34,6 +34,8 @@ from heimdall.worker.slots import SlotsLoop
 
 logger = logging.getLogger(__name__)
 
+STOP_SECONDS = 15.0
+
 
 class Background:
     """The threads beside the API: recovery, the sweep of deleted files and, in `up`, the slots loop."""
@@ -48,8 +50,8 @@ class Background:
         self._stop = threading.Event()
         self._sweep = installation.sweep
         self._threads = [
-            threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery"),
-            threading.Thread(target=self._sweep.run, args=[self._stop], name="sweep"),
+            threading.Thread(target=self._recovery.run, args=[self._stop], name="recovery", daemon=True),
+            threading.Thread(target=self._sweep.run, args=[self._stop], name="sweep", daemon=True),
         ]
         if slots is not None:
             self._threads.append(threading.Thread(target=slots.run, name="slots"))
@@ -66,7 +68,9 @@ class Background:
             self.slots.stop()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join()
+                thread.join(STOP_SECONDS)
+            if thread.is_alive():  # such as a store of files that does not answer; what it did is finished later
+                logger.warning("The %s does not end in time and is left behind", thread.name)
 
 
 def measures(installation: Installation) -> dict[str, float]:

@@ -18,10 +18,11 @@ class LocalCopies:
 
     Above `max_bytes` in all, those used longest ago go, but none that is among the last few some living process has
     opened (`holds_all`: among all that it has opened): training reads a folder through a memory map, and its loader
-    processes open it again. Without `max_bytes` none goes unless `evict` is called.
+    processes open it again. Without `max_bytes` none goes unless `evict` is called. What killed processes
+    left half done goes when this is opened, or (not `sweeps`) when `sweep` is called.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int | None, holds_all: bool = False) -> None:
+    def __init__(self, root: Path, *, max_bytes: int | None, holds_all: bool = False, sweeps: bool = True) -> None:
         self._files = root / "objects"
         self._folders = root / "folders"
         self._locks = root / "locks"
@@ -33,7 +34,7 @@ class LocalCopies:
         self._held_files: dict[str, int] = {}
         self._held_folders: dict[str, int] = {}
         self._holding = threading.Lock()
-        self.staging = self._open_staging(root / "staging")
+        self.staging = self._open_staging(root / "staging", sweeps=sweeps)
 
     def file(self, name: str, make: Callable[[Path], None], *, is_intact: Callable[[Path], bool]) -> Path:
         """The copy called `name`; `make` writes it to the path it is given when there is none, or a damaged one."""
@@ -83,22 +84,24 @@ class LocalCopies:
         if self._max_bytes is not None:
             self.evict(self._max_bytes, keep=made)
 
-    def evict(self, max_bytes: int, *, keep: Path | None = None) -> dict[Path, int]:
-        """Remove the copies used longest ago until `max_bytes` are left. What went, with its size."""
+    def evict(self, max_bytes: int, *, keep: Path | None = None, is_dry_run: bool = False) -> dict[Path, int]:
+        """Remove the copies used longest ago until `max_bytes` are left. What went (or would go), with its size."""
         evicted: dict[Path, int] = {}
         total = 0
         for copy in sorted([*self._files.iterdir(), *self._folders.iterdir()], key=_used_at, reverse=True):
             size = size_bytes(copy)
             total += size
-            if total > max_bytes and copy != keep and self._remove_unused(copy):
+            if total > max_bytes and copy != keep and self._remove_unused(copy, is_dry_run=is_dry_run):
                 evicted[copy] = size
         return evicted
 
-    def _remove_unused(self, copy: Path) -> bool:
+    def _remove_unused(self, copy: Path, *, is_dry_run: bool) -> bool:
         """Whether it has gone."""
         descriptor = self._open_lock(copy.name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if is_dry_run:
+                return True
             with tempfile.TemporaryDirectory(dir=self.staging) as going:  # whole or not at all, also when killed here
                 copy.rename(Path(going) / copy.name)
         except (BlockingIOError, FileNotFoundError):
@@ -107,20 +110,21 @@ class LocalCopies:
             os.close(descriptor)
         return True
 
-    def _open_staging(self, staging: Path) -> Path:
+    def _open_staging(self, staging: Path, *, sweeps: bool) -> Path:
         """A folder for what this process has half done. It is locked while the process lives; others may go."""
         staging.mkdir(exist_ok=True)
         with self._staging_gate():  # none is swept between its making and its locking
-            self._sweep_all(staging)
+            if sweeps:
+                self._sweep_all(staging)
             own = Path(tempfile.mkdtemp(dir=staging))
             self._lock_of_staging = self._open_lock(own.name)
             fcntl.flock(self._lock_of_staging, fcntl.LOCK_SH)
         return own
 
-    def sweep(self) -> None:
-        """Remove what processes that have ended left half done."""
+    def sweep(self, *, is_dry_run: bool = False) -> dict[Path, int]:
+        """Remove what processes that have ended left half done. What went (or would go), with its size."""
         with self._staging_gate():
-            self._sweep_all(self.staging.parent)
+            return self._sweep_all(self.staging.parent, is_dry_run=is_dry_run)
 
     @contextmanager
     def _staging_gate(self) -> Generator[None]:
@@ -131,20 +135,22 @@ class LocalCopies:
         finally:
             os.close(gate)
 
-    def _sweep_all(self, staging: Path) -> None:
-        for folder in staging.iterdir():
-            self._sweep(folder)
+    def _sweep_all(self, staging: Path, *, is_dry_run: bool = False) -> dict[Path, int]:
+        sizes = {folder: size_bytes(folder) for folder in staging.iterdir()}
+        return {folder: size for folder, size in sizes.items() if self._sweep(folder, is_dry_run=is_dry_run)}
 
-    def _sweep(self, folder: Path) -> None:
-        """Remove a folder that a process which has ended left behind."""
+    def _sweep(self, folder: Path, *, is_dry_run: bool) -> bool:
+        """Remove a folder that a process which has ended left behind; whether it was one."""
         descriptor = self._open_lock(folder.name)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return
+            return False
         else:
-            shutil.rmtree(folder, ignore_errors=True)
-            (self._locks / folder.name).unlink()
+            if not is_dry_run:
+                shutil.rmtree(folder, ignore_errors=True)
+                (self._locks / folder.name).unlink()
+            return True
         finally:
             os.close(descriptor)
 

@@ -1,8 +1,10 @@
 """What all artifact stores share: reading and listing through obstore, and putting a file from disk."""
 
 import shutil
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,3 +48,23 @@ class ObjectArtifacts(ABC):
         listed = obstore.list(self._store, prefix=checked_key(prefix), return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
         found = [meta["path"] for chunk in listed for meta in chunk]
         return sorted(key for key in found if not key.endswith(PARTIAL_SUFFIX))
+
+    def prefixes(self, below: str) -> list[str]:
+        prefix = checked_key(below) if below else None
+        listed = obstore.list_with_delimiter(self._store, prefix=prefix, return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
+        return sorted(listed["common_prefixes"])
+
+    def aged(self, prefix: str, age: timedelta) -> dict[str, int]:
+        newest = self._now() - age
+        listed = obstore.list(self._store, prefix=checked_key(prefix), return_arrow=False)  # pyright: ignore[reportUnknownMemberType]
+        metas = [meta for chunk in listed for meta in chunk]
+        return {meta["path"]: meta["size"] for meta in metas if meta["last_modified"] <= newest}
+
+    def _now(self) -> datetime:
+        """What the store's clock says: it may differ from this machine's."""
+        key = f"clock/{uuid.uuid4().hex}"
+        obstore.put(self._store, key, b"")
+        try:
+            return obstore.head(self._store, key)["last_modified"]
+        finally:
+            obstore.delete(self._store, key)

@@ -118,6 +118,14 @@ class RemoteArtifacts(ObjectArtifacts):
         with asking(f"the list of {prefix}"):
             return super().keys(prefix)
 
+    def prefixes(self, below: str) -> list[str]:
+        with asking(f"the list of {below or 'all jobs'}"):
+            return super().prefixes(below)
+
+    def aged(self, prefix: str, age: timedelta) -> dict[str, int]:
+        with asking(f"the list of {prefix}"):
+            return super().aged(prefix, age)
+
     def delete(self, keys: Sequence[str]) -> None:
         if not keys:
             return

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
+    from heimdall.domain.removal import Removal
     from heimdall.jobs.tokens import TokenService
     from heimdall.settings import Settings
     from heimdall.worker.verification import Verdict
@@ -91,6 +92,15 @@ def copy_database(settings: "Settings", target_url: str, report: "Callable[[str,
     from heimdall.store import copy_database as copy
 
     return copy(settings.resolved_database_url, target_url, report)
+
+
+def collect_garbage(settings: "Settings", *, hours: float, has_unknown: bool, is_dry_run: bool) -> "list[Removal]":
+    """Remove files that nothing needs and that are older than `hours`; what was removed. Raises: HeimdallError."""
+    from datetime import timedelta
+
+    from heimdall.bootstrap.garbage import collect_garbage as collect
+
+    return collect(settings, age=timedelta(hours=hours), has_unknown=has_unknown, is_dry_run=is_dry_run)
 
 
 def doctor(settings: "Settings") -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ import psutil
 from heimdall.bootstrap.changes import describe_broker
 from heimdall.bootstrap.configuration import strange_variables
 from heimdall.bootstrap.data_folder import open_to_others
+from heimdall.bootstrap.garbage import sizes_of
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.bootstrap.trainers import describe_trainers
 from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
@@ -75,8 +76,8 @@ def _data_folder(settings: Settings) -> str:
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
         raise OSError(f"{folder} has only {free >> 20} MiB free; a job needs room for three of its checkpoints.")
-    used = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return f"{folder} on {kind}, {used >> 20} MiB used, {free >> 30} GiB free"
+    sizes = ", ".join(f"{part} {size >> 20} MiB" for part, size in sizes_of(folder).items())
+    return f"{folder} on {kind}: {sizes}; {free >> 30} GiB free"
 
 
 def _privacy(settings: Settings) -> str:

@@ -37,7 +37,7 @@ def open_slots(installation: Installation) -> SlotsLoop:
         dispatch=installation.jobs.dispatch,
         job_env=job_environment(settings),
         is_only_worker=not settings.has_shared_database,
-        database=_database_name(settings),
+        database=database_name(settings),
         cache_bytes=settings.cache_bytes,
     )
     if isinstance(server, ForkServer):
@@ -50,7 +50,7 @@ def _name(data_dir: Path) -> str:
     return f"{socket.gethostname()}-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:6]}"
 
 
-def _database_name(settings: Settings) -> str:
+def database_name(settings: Settings) -> str:
     """Without user and password, which may change. That of the data folder has none: the folder may be moved."""
     if settings.database_url is None:
         return ""

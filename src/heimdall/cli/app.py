@@ -7,7 +7,7 @@ from typing import Any
 import typer
 from typer.exceptions import TyperException
 
-from heimdall.cli import datasets, demo, inspection, jobs, processes, records, tokens, upkeep, verification
+from heimdall.cli import cleaning, datasets, demo, inspection, jobs, processes, records, tokens, upkeep, verification
 from heimdall.cli.command import HELP_NAMES, Command
 from heimdall.cli.exits import ExitCode, MachineError, UsageError, exit_code_of, report
 from heimdall.cli.streams import open_streams
@@ -43,6 +43,7 @@ COMMANDS = [
     ("workers", inspection.workers, INSTALLATION),
     ("config", upkeep.config, INSTALLATION),
     ("doctor", upkeep.doctor, INSTALLATION),
+    ("gc", cleaning.gc, INSTALLATION),
     ("migrate", upkeep.migrate, INSTALLATION),
 ]
 for name, command, panel in COMMANDS:

@@ -390,6 +390,14 @@ class ArtifactStore(Protocol):
 
     def keys(self, prefix: str) -> list[str]: ...
 
+    def prefixes(self, below: str) -> list[str]:
+        """The folders directly below a prefix ("" for the whole store), with the prefix."""
+        ...
+
+    def aged(self, prefix: str, age: timedelta) -> dict[str, int]:
+        """Keys that are older than that by the store's own clock, half-written files included, with sizes in bytes."""
+        ...
+
     def remove_partials(self, prefix: str) -> None:
         """Remove what killed writers left half written under `prefix`."""
         ...

@@ -19,7 +19,7 @@ OTHERS = frozenset({"objects", "folders", "locks", "staging", "checked"})  # wha
 def build_once(root: Path, key: str, build: Callable[[Path], None]) -> Path:
     """The folder called `key`, filled by `build` unless it is there; it appears whole, also when others build it too.
 
-    It stays as long as this process lives. What a killed process had half built goes when another one builds something.
+    It stays as long as this process lives. What a killed process had half built goes with `bound`.
     """
     return copies_of(root).folder(folder_name(key), build)
 
@@ -27,7 +27,7 @@ def build_once(root: Path, key: str, build: Callable[[Path], None]) -> Path:
 @cache
 def copies_of(root: Path) -> LocalCopies:
     """Of this process, which holds what it has opened until it ends: a trainer may read it at any time."""
-    return LocalCopies(root, max_bytes=None, holds_all=True)
+    return LocalCopies(root, max_bytes=None, holds_all=True, sweeps=False)
 
 
 def bound(root: Path, max_bytes: int) -> None:

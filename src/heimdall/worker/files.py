@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from heimdall.artifacts.copies import size_bytes
+
 
 class AttemptFiles:
     """`{data_dir}/attempts/{job_id}-{attempt}.…`"""
@@ -43,9 +45,15 @@ class AttemptFiles:
             return 0
 
     def remove(self) -> None:
-        for file in (self.output, self.mark, self.epoch, self.note, self.spool):
+        for file in self._files():
             file.unlink(missing_ok=True)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def size_bytes(self) -> int:
+        return sum(size_bytes(path) for path in (*self._files(), self.scratch))
+
+    def _files(self) -> tuple[Path, ...]:
+        return self.output, self.mark, self.epoch, self.note, self.spool
 
 
 def attempt_of(path: Path) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """What every artifact store guarantees."""
 
 import hashlib
+from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -119,3 +120,20 @@ def test_a_folder_is_fetched_whole_or_refused(store: ArtifactStore) -> None:
     assert store.local_folder("datasets/d/t", entries) == folder
     with pytest.raises(CheckpointDamagedError):
         store.local_folder("datasets/d/t", [*entries, {"name": "c.npy", "size_bytes": 1, "sha256": "0"}])
+
+
+def test_folders_below_a_prefix(store: ArtifactStore) -> None:
+    for key in (KEY, "datasets/d1/t/shard", "datasets/d2/t/shard"):
+        put(store, key, b"x")
+    assert [name for name in store.prefixes("") if name != "clock"] == ["datasets", "job"]
+    assert store.prefixes("datasets") == ["datasets/d1", "datasets/d2"]
+    assert store.prefixes("nothing") == []
+
+
+def test_the_age_of_files_is_judged_by_the_stores_clock(store: ArtifactStore) -> None:
+    put(store, KEY, b"weights")
+    put(store, "other/a1/e3/last.pth", b"x")
+    assert store.aged("job", timedelta(0)) == {KEY: 7}
+    assert store.aged("job", timedelta(hours=1)) == {}
+    assert store.aged("nothing", timedelta(0)) == {}
+    assert "clock" not in store.prefixes("")

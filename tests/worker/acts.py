@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any, BinaryIO, NoReturn, cast
 
 import numpy as np
@@ -248,9 +248,19 @@ def load_data(context: TrainingContext) -> None:
 def fork_while_locked(context: TrainingContext) -> None:
     """A child that is forked while another thread is inside the writer and the log, and reports all the same."""
     writer = worker_parts(context).writer
-    with writer._changed:
-        pid = os.fork()
-    if pid == 0:
+    is_held, has_forked = Event(), Event()
+
+    def hold() -> None:
+        with writer._changed:
+            is_held.set()
+            has_forked.wait()
+
+    Thread(target=hold, daemon=True).start()
+    is_held.wait()
+    pid = os.fork()
+    if pid:
+        has_forked.set()
+    else:
         logging.getLogger("child").warning("said by the child")
         context.warn("the child's")
         context.log({"child": 1.0}, 1)

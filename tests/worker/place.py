@@ -158,6 +158,12 @@ class KeptServer:
         pass
 
 
+def logged_series(place: Place, job: Job) -> list[str]:
+    """What the trainer logged; a slow machine adds samples of itself."""
+    names = [one.name for one in place.stores.history.series(job.id)]
+    return [name for name in names if not name.startswith("system/")]
+
+
 def wait_until(condition: Callable[[], bool], *, timeout: float = 20.0) -> None:
     deadline = time.monotonic() + timeout
     calm = threading.Event()

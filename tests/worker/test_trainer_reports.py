@@ -1,14 +1,14 @@
 """A trainer may hand over numbers of any library and wrong ones; its job goes on."""
 
 from heimdall.domain.job import Status
-from tests.worker.place import Place
+from tests.worker.place import Place, logged_series
 
 
 def test_numbers_of_numpy_are_stored_as_plain_ones(place: Place) -> None:
     with place.working():
         job = place.wait(place.submit(kind="act", act="report_of_numpy", epochs=0))
     assert (job.status, job.current_epoch, job.best_epoch, job.best_val_loss) == (Status.COMPLETED, 1, 1, 0.25)
-    assert [one.name for one in place.stores.history.series(job.id)] == ["loss"]
+    assert logged_series(place, job) == ["loss"]
     (row,) = place.stores.history.metrics(job.id)[0]
     assert (row["epoch"], row["val_loss"], row["good"]) == (1, 0.25, 1.0)
     assert "bad" not in row
@@ -25,7 +25,7 @@ def test_wrong_calls_warn_and_the_job_completes(place: Place) -> None:
     with place.working():
         job = place.wait(place.submit(kind="act", act="log_wrongly"))
     assert (job.status, job.current_epoch, job.error_message) == (Status.COMPLETED, 2, None)
-    assert [one.name for one in place.stores.history.series(job.id)] == ["right", "train_loss"]
+    assert logged_series(place, job) == ["right", "train_loss"]
     assert len(job.warnings) == len(set(job.warnings))
     for words in ("step", "'loss'", "empty", "no phase 'dancing'", "current must be a number"):
         assert any(words in line for line in job.warnings), words

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from heimdall.domain.job import Status
-from tests.worker.place import Place
+from tests.worker.place import Place, logged_series
 
 
 @pytest.mark.parametrize("act", ["close_stdout", "remove_stdout", "replace_stdout"])
@@ -46,7 +46,7 @@ def test_a_child_forked_in_the_middle_of_the_writer_hangs_nowhere(place: Place) 
     assert (job.status, job.warnings) == (Status.COMPLETED, [])
     messages = {message for _, message in place.log(job)}
     assert {"WARNING: said by the child", "child ended with 7"} <= messages
-    assert [one.name for one in place.stores.history.series(job.id)] == ["train_loss"]
+    assert logged_series(place, job) == ["train_loss"]
 
 
 def test_the_end_of_a_flood_is_kept_and_the_rest_is_told(place: Place) -> None:

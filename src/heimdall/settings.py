@@ -155,6 +155,8 @@ class ClientFile(SettingsFile):
             raise SettingsFileError(f"{self._path} can set url and token only, not {strange[0]}.")
         if self.current_state.get("url") not in {None, found.get("url")}:
             found.pop("token", None)
+        if "token" in found and self._path.stat().st_mode & 0o077:
+            logger.warning("Other users of this machine can read the token in %s; close it with chmod 600.", self._path)
         return found
 
 

@@ -64,7 +64,9 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def write_client_file(tmp_path: Path, text: str) -> None:
     folder = tmp_path / "config" / "heimdall"
     folder.mkdir(parents=True)
-    (folder / "client.toml").write_text(text)
+    file = folder / "client.toml"
+    file.touch(0o600)
+    file.write_text(text)
 
 
 @pytest.mark.parametrize("line", ["url = '{url}'", "port = {port}", "host = '127.0.0.1'\nport = {port}"])
@@ -135,6 +137,18 @@ def test_a_file_of_the_home_folder_names_service_and_token(
     assert heimdall("ls").code == 0
     assert listener.take() == {TOKEN}
     assert json.loads(heimdall("config", "--json").out)["url"] == listener.url
+
+
+def test_a_home_file_that_others_can_read_is_named(
+    heimdall: Terminal, listener: Listener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_client_file(tmp_path, f"url = '{listener.url}'\ntoken = '{OTHER}'\n")
+    assert heimdall("ls").code == 0
+    assert caplog.messages == []
+    file = tmp_path / "config" / "heimdall" / "client.toml"
+    file.chmod(0o644)
+    assert heimdall("ls").code == 0
+    assert caplog.messages == [f"Other users of this machine can read the token in {file}; close it with chmod 600."]
 
 
 def test_a_home_file_that_cannot_be_used_is_named(heimdall: Terminal, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The further processes of a job that trains on several devices, as its first process sees them."""
 
 import faulthandler
+import logging
 import os
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from heimdall.worker.verdict import STOPPED_FROM_OUTSIDE
 
 if TYPE_CHECKING:
     from heimdall.worker.rank_link import RankLink
+
+logger = logging.getLogger(__name__)
 
 LINK = "heimdall.worker.rank_link"  # loads torch, so only when there are ranks
 
@@ -113,12 +116,24 @@ class Ranks:
         with self._lock:
             if self._is_closing or self._has_died.is_set():
                 return
-            assert self._link is not None
-            end = self._link.noted_end(rank)
+            end = self._noted_end(rank)
             if end is not None and end["reason"] is None:
                 return
             self._has_died.set()
-        self._on_death(Death(rank, code) if end is None else Death(rank, code, Reason(end["reason"]), end["message"]))
+        death = Death(rank, code) if end is None else Death(rank, code, Reason(end["reason"]), end["message"])
+        try:
+            self._on_death(death)
+        except Exception:  # the main thread waits for the dead, so this process would never end
+            logger.exception("%s; that could not be recorded", death)
+            die_like(code or 1)
+
+    def _noted_end(self, rank: int) -> dict[str, Any] | None:
+        """What the rank itself said, while the link to the notes holds."""
+        try:
+            return self._link.noted_end(rank) if self._link is not None else None
+        except (RuntimeError, ValueError) as error:  # torch's own errors are RuntimeErrors
+            logger.warning("What rank %d noted at its end cannot be read: %s", rank, error)
+            return None
 
     def wait_for_failure(self, seconds: float) -> dict[str, Any] | None:
         """Why the link to another rank broke: what a rank of another machine said, if it said so within `seconds`.
@@ -138,7 +153,8 @@ class Ranks:
         with self._lock:
             self._is_closing = True
         if self._link is not None:
-            self._link.leave()
+            with suppress(RuntimeError):  # the notes are gone: the ranks are ended all the same
+                self._link.leave()
         for process in self._processes:
             process.kill()
 

@@ -1,12 +1,17 @@
 """`/ws/training/{job_id}` through a real server."""
 
+import time
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from heimdall.api.live.feed import Feed
+from heimdall.api.live.frames import event_frame
+from heimdall.domain.events import Event, EventName
 from heimdall.jobs.request import JobRequest
 from tests.api.installation import Installation, open_installation
 from tests.api.live_server import serve
@@ -74,13 +79,29 @@ def test_paused_is_no_end(port: int, installation: Installation, run: Run) -> No
         assert set(statuses[:-1]) <= {"paused", "pending"}
 
 
-def test_fast_changes_are_merged(port: int, run: Run) -> None:
+def test_a_change_waits_until_the_message_before_is_old_enough(run: Run) -> None:
+    feed = Feed(run.job)
+    feed.num_status_followers = 1
+    assert feed.is_status_due(1_000.0)
+    feed.set_status(run.job, 1_000.0)
+    assert not feed.is_status_due(1_001.0)
+    feed.append(event_frame(Event(run.job.event_seq + 1, EventName.PHASE, run.job.id, 1, datetime.now(UTC), {})))
+    assert not feed.is_status_due(1_000.09)  # ten a second at most
+    assert feed.is_status_due(1_000.11)
+
+
+def test_fast_changes_are_merged(port: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    gap = 0.5
+    monkeypatch.setattr("heimdall.api.live.feed.STATUS_GAP_SECONDS", gap)
     with open_socket(port, f"/ws/training/{run.job.id}") as watcher:
         watcher.until("training_status")
-        for _ in range(200):
+        begun = time.monotonic()
+        while time.monotonic() - begun < 4 * gap:  # many more changes than may be shown
             run.log("line")
         run.finish()
-        assert len(watcher.rest()) < 100
+        statuses = watcher.rest()
+        assert 2 <= len(statuses) <= (time.monotonic() - begun) / gap + 2
+        assert statuses[-1]["status"] == "completed"
 
 
 def test_the_state_is_told_while_nothing_happens(port: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

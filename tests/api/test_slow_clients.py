@@ -2,7 +2,9 @@
 
 import resource
 import threading
+from contextlib import ExitStack
 
+import httpx2
 import pytest
 
 from tests.api.installation import Installation
@@ -65,3 +67,35 @@ def test_a_status_reader_that_does_not_read_slows_nobody(port: int, run: Run) ->
             run.finish()
             assert reader.rest()[-1]["status"] == "completed"
         assert sleeper.rest()[-1]["status"] == "completed"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_fifty_clients_that_do_not_read_hold_up_nobody(port: int, installation: Installation, run: Run) -> None:
+    """They cost no memory of their own; lists, health and those who read go on meanwhile."""
+    hub = installation.app.state.hub
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with ExitStack() as stack:
+        log, everything = f"/ws/training/{run.job.id}?after=0", "/ws"
+        slow = [
+            stack.enter_context(open_socket(port, path, max_queue=1, ping_interval=None))
+            for path in [log, everything] * 25
+        ]
+        for client in slow[1::2]:
+            client.send({"event": "subscribe", "events": ["training:metrics"]})
+        reader = stack.enter_context(open_socket(port, log, max_size=None))
+        writing = threading.Thread(target=run.flood, args=[NUM_EVENTS, EVENT_CHARACTERS])
+        writing.start()
+        base, num_answers = f"http://localhost:{port}", 0
+        while writing.is_alive():
+            for path in ("/healthz", "/api/v1/training/jobs"):
+                assert httpx2.get(base + path, timeout=10).status_code == 200
+                num_answers += 1
+        run.finish()
+        assert reader.rest()[2:] == log_of(installation, run.job.id)
+        wait_until(lambda: hub.num_sockets == 0, seconds=60, what="the server gives up on them")
+        for client in slow:
+            client.rest()
+        assert {client.close_code for client in slow} == {4408}
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib
+    assert num_answers >= 4
+    assert grown_kib < 400_000, "the log of 30 MB is held for each of them"

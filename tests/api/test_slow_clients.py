@@ -30,7 +30,7 @@ def test_a_log_reader_that_does_not_read_is_closed_and_can_come_back(
         slow.receive()
         writing = threading.Thread(target=run.flood, args=[NUM_EVENTS, EVENT_CHARACTERS])
         writing.start()
-        with open_socket(port, f"{path}0", max_size=None) as quick:
+        with open_socket(port, f"{path}0", max_size=None, max_queue=None) as quick:  # its thread reads all the while
             writing.join()
             run.finish()
             assert quick.rest()[2:] == log_of(installation, run.job.id)

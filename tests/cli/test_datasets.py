@@ -84,13 +84,13 @@ def test_a_pipe_and_yes_are_not_asked(at_service: Terminal, service: RunningServ
 def test_rm_of_jobs_asks_with_their_names_even_when_the_output_goes_elsewhere(
     service: RunningService, finished_job: dict[str, Any], tmp_path: Path
 ) -> None:
-    job_id = service.act(finished_job["id"], "clone", {"job_name": "to go", "priority": -99})["id"]
-    service.act(job_id, "cancel")
+    job_id = service.act(finished_job["id"], "clone", {"job_name": "to go", "priority": 9})["id"]
+    status = service.wait_ended(job_id)["status"]
     output = tmp_path / "output"
     words = ["sh", "-c", f'"$@" > {output}', "sh", HEIMDALL, "rm", "to go", "--json", "--url", service.url]
     with AtTerminal(words, 110) as terminal:
         screen = terminal.read_until(lambda screen: "[y/N]" in screen.text)
-        assert f"{job_id}  to go  cancelled" in screen.text
+        assert f"{job_id}  to go  {status}" in screen.text
         terminal.type("y\n")
         assert terminal.read_to_end() == 0
     assert json.loads(output.read_text()) == {"deleted": [job_id]}

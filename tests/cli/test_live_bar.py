@@ -31,7 +31,7 @@ def bars(screen: Screen) -> list[str]:
 
 @pytest.mark.parametrize("columns", [60, 80, 110])
 def test_bar_count_and_time_left_fit_and_no_line_wraps(service: RunningService, job_id: str, columns: int) -> None:
-    with AtTerminal([HEIMDALL, "watch", job_id, "--url", service.url], columns) as terminal:
+    with AtTerminal([HEIMDALL, "watch", job_id, "--after", "0", "--url", service.url], columns) as terminal:
         screen = terminal.read_until(lambda screen: "left" in screen.text and "epoch    3/1000" in screen.text)
         (bar,) = bars(screen)
         assert BAR.search(bar), bar

@@ -16,9 +16,9 @@ NASTY = "\x1b[2J\x1b]0;owned\x07 harmless\r→ name"
 
 @pytest.fixture(scope="module")
 def nasty_job(service: RunningService, finished_job: dict[str, Any]) -> str:
-    """The id of a job whose name a terminal would obey; it does not run."""
-    job = service.act(finished_job["id"], "clone", {"job_name": NASTY, "priority": -99, "notes": NASTY})
-    service.act(job["id"], "cancel")
+    """The id of a job whose name a terminal would obey, once it has ended."""
+    job = service.act(finished_job["id"], "clone", {"job_name": NASTY, "priority": 9, "notes": NASTY})
+    service.wait_ended(job["id"])
     return job["id"]
 
 

@@ -13,8 +13,9 @@ from heimdall.domain.events import EventName, NewEvent
 from heimdall.store.history import SqlHistoryStore
 from heimdall.store.metrics import rows_of
 from tests.api.installation import Installation
-from tests.api.sockets import open_socket
+from tests.api.sockets import open_socket, submit
 from tests.api.worker import Run
+from tests.e2e.service import wait_until
 
 ODD = "caf\udce9 and \0 end"
 
@@ -47,6 +48,41 @@ def test_no_frame_is_over_1_mib(port: int, run: Run, character: str) -> None:
         messages = client.rest()
         assert client.close_code == 1000
     assert "more characters" in messages[-1]["data"]["error_message"]
+
+
+def test_one_event_that_cannot_be_read_holds_up_no_other_job(port: int, installation: Installation, run: Run) -> None:
+    history = installation.stores.history
+    assert isinstance(history, SqlHistoryStore)
+    with open_socket(port, "/ws") as client:
+        client.until("connected")
+        with history.database.writer.begin() as connection:
+            connection.execute(text("UPDATE training_jobs SET event_seq = event_seq + 1, changed = changed + 1"))
+            values = {"id": run.job.id, "seq": run.job.event_seq + 1}
+            statement = "INSERT INTO job_events SELECT job_id, :seq, 'training:unknown', attempt, timestamp, data, NULL"
+            connection.execute(text(f"{statement} FROM job_events WHERE job_id = :id AND seq = 1"), values)
+        other = installation.worker.claim_job(submit(installation))
+        other.finish()
+        messages = client.until("training:completed")
+        assert messages[-1]["job_id"] == other.job.id
+
+
+def test_the_follower_of_all_streams_outlives_an_error(
+    port: int, installation: Installation, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls: list[None] = []
+
+    def poll() -> bool:
+        calls.append(None)
+        raise OSError(24, "Too many open files") if len(calls) < 3 else RuntimeError("a mistake")
+
+    with open_socket(port, f"/ws/training/{run.job.id}?after=0") as client:
+        client.until("training_status")
+        with monkeypatch.context() as patched:
+            patched.setattr(installation.app.state.hub._signal, "poll", poll)
+            wait_until(lambda: len(calls) >= 4, seconds=30, what="the follower fails again and again")
+        run.finish()
+        assert client.until("training:completed")
+    assert len([record for record in caplog.records if "try again" in record.getMessage()]) == 1
 
 
 def test_connected_comes_before_answers(port: int, run: Run) -> None:

@@ -23,7 +23,7 @@ class DataVersionSignal:
         with self._lock:
             try:
                 version = int(self._connection.execute("PRAGMA data_version").fetchone()[0])
-            except sqlite3.OperationalError:  # locked or away for the moment: looking costs little
+            except sqlite3.Error:  # locked or away for the moment: reading in vain costs little
                 return True
             has_changed = version != self._seen
             self._seen = version

@@ -49,6 +49,7 @@ class Hub:
         self._limiter = anyio.CapacityLimiter(STREAM_THREADS)
         self._wanted = anyio.Event()
         self._looked_at = 0.0
+        self._unreadable = set[str]()  # jobs whose trouble is in the server's log already
 
     async def read(self, function: Callable[..., T], *args: Any) -> T:
         """Call a blocking read in the streams' own threads, so that they cannot starve the routes."""
@@ -181,17 +182,19 @@ class Hub:
 
     async def run(self) -> None:
         """Look at the log again and again. Sleeps while nobody follows."""
+        is_failing = False
         while True:
             if not self._feeds and self.everything is None:
                 self._wanted = anyio.Event()
                 await self._wanted.wait()
             try:
                 await self._tick()
-            except OUTAGES as error:
-                logger.warning("Live streams wait for the database: %s", error)
-                await anyio.sleep(LOOK_SECONDS)
-            except Exception:  # the one follower of all streams must outlive any single mistake
-                logger.exception("Live streams stumbled; they look again in a moment")
+                is_failing = False
+            except Exception as error:  # the one follower of all streams must outlive any single mistake
+                if not is_failing:
+                    is_outage = isinstance(error, OUTAGES)
+                    logger.warning("Live streams wait and try again every second: %s", error, exc_info=not is_outage)
+                is_failing = True
                 await anyio.sleep(LOOK_SECONDS)
             await anyio.sleep(TICK_SECONDS)
 
@@ -219,7 +222,14 @@ class Hub:
                 gone |= everything.missing(changed)
             newest.update(changed)
         for job_id, seq in newest.items():
-            await self._catch_up(job_id, seq)
+            try:
+                await self._catch_up(job_id, seq)
+            except OUTAGES:
+                raise
+            except Exception:  # events of one job that cannot be read hold up no other job's
+                if job_id not in self._unreadable:
+                    logger.exception("The events of job %s cannot be read; its streams stand still", job_id)
+                self._unreadable.add(job_id)
         for job_id in gone:
             self._delete(job_id)
 

@@ -15,7 +15,9 @@ def test_copying_says_what_went_over_and_what_to_do_next(heimdall: Terminal, tmp
     copied = heimdall("migrate", "--to", target)
     assert copied.code == 0, copied.err
     assert "tokens: 1 row" in copied.out.splitlines()
-    assert "HEIMDALL_DATABASE_URL" in copied.out
+    assert f"HEIMDALL_DATABASE_URL={target}" in copied.out
+    # Without it `serve` and `worker` would refuse, and `up` of another folder would find no file.
+    assert f"HEIMDALL_ARTIFACTS_URL={(tmp_path / 'heimdall-data' / 'artifacts').as_uri()}" in copied.out
     (token,) = json.loads(heimdall("tokens", "ls", "--database-url", target, "--json").out)
     assert token["name"] == "Ada"
     again = heimdall("migrate", "--to", target, "--json")

@@ -19,6 +19,11 @@ def test_what_is_no_store_is_refused(url: str, tmp_path: Path) -> None:
     assert "\n" not in str(refused.value)
 
 
+def test_the_path_of_a_folder_is_answered_with_its_address(tmp_path: Path) -> None:
+    with pytest.raises(StartRefusedError, match=r"a folder is written file:///mnt/x\)"):
+        open_artifacts(load({"artifacts_url": "/mnt/x", "data_dir": tmp_path}))
+
+
 def test_the_refusal_tells_no_password(tmp_path: Path) -> None:
     with pytest.raises(StartRefusedError) as refused:
         open_artifacts(load({"artifacts_url": "foo://key:hunter2@bar", "data_dir": tmp_path}))

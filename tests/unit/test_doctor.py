@@ -9,7 +9,10 @@ from psutil import disk_partitions
 
 from heimdall.bootstrap.configuration import load
 from heimdall.bootstrap.examination import examine
+from heimdall.domain.errors import UnavailableError
 from heimdall.settings import Settings
+from heimdall.store import prepare
+from tests.services.postgres import SHARED, need_postgres
 from tests.services.s3 import S3Server
 
 Finding = dict[str, Any]
@@ -68,3 +71,27 @@ def test_a_network_folder_matters_to_sqlite_only(tmp_path: Path, monkeypatch: py
     found = look(tmp_path, "data folder", database_url="postgresql://u@127.0.0.1:1/x?password=hunter2")
     assert found["ok"], found["detail"]
     assert "SQLite" not in found["detail"]
+
+
+def test_a_database_is_refused_as_a_start_would_refuse_it(tmp_path: Path) -> None:
+    need_postgres()
+    missing = f"postgres://{SHARED}/heimdall_is_not_here"
+    found = look(tmp_path, "database", database_url=missing)
+    with pytest.raises(UnavailableError) as refused:
+        prepare(missing, mode="create_only")
+    assert (found["ok"], found["detail"]) == (False, str(refused.value))
+    assert 'database "heimdall_is_not_here" does not exist' in found["detail"]
+    assert look(tmp_path, "database", database_url=f"postgres://{SHARED}/postgres")["ok"]
+
+
+def test_nothing_is_made_where_there_is_no_database(tmp_path: Path) -> None:
+    found = look(tmp_path, "database")
+    assert found["ok"]
+    assert found["detail"].startswith("none yet")
+    assert not (tmp_path / "data" / "heimdall.db").exists()
+
+
+def test_a_team_is_told_of_the_setting_that_it_lacks(tmp_path: Path) -> None:
+    found = look(tmp_path, "artifact store", database_url="postgresql://u@127.0.0.1:1/x")
+    assert found["ok"]
+    assert "HEIMDALL_ARTIFACTS_URL" in found["detail"]

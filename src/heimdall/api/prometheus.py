@@ -14,6 +14,16 @@ from heimdall.api.services import ApiServices
 from heimdall.domain.job import Status
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
+HELP = {
+    "heimdall_restarts": "Restarts after lost workers, summed over the stored jobs.",
+    "heimdall_events_stored": "Events in the database.",
+    "heimdall_points_stored": "Points of per-step series in the database.",
+    "heimdall_checkpoint_seconds": "Mean seconds from an epoch's end until its checkpoint was safe (newest ones).",
+    "heimdall_workers": "Workers that are alive.",
+    "heimdall_slots": "Slots of all live workers.",
+    "heimdall_broker_away": "1 while the message broker cannot be reached, else 0.",
+    "heimdall_publish_failures_total": "Events that could not be published to the message broker.",
+}
 
 
 def render(services: ApiServices, hub: Hub) -> bytes:
@@ -38,7 +48,7 @@ class _Figures(Collector):
         )
         for name, value in self._services.measures().items():
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            yield family(name.removesuffix("_total"), name.removeprefix("heimdall_").replace("_", " "), value=value)
+            yield family(name.removesuffix("_total"), HELP.get(name, name), value=value)
 
     def _jobs(self) -> Metric:
         family = GaugeMetricFamily("heimdall_jobs", "Jobs by status.", labels=["status"])

@@ -15,13 +15,13 @@ import psutil
 
 from heimdall.bootstrap.changes import describe_broker
 from heimdall.bootstrap.configuration import strange_variables
-from heimdall.bootstrap.data_folder import open_to_others
+from heimdall.bootstrap.data_folder import open_to_others, require_whole
 from heimdall.bootstrap.garbage import sizes_of
 from heimdall.bootstrap.installation import open_artifacts
 from heimdall.bootstrap.trainers import describe_trainers
 from heimdall.domain.errors import HeimdallError, InvalidInputError, UnavailableError
 from heimdall.settings import Settings, masked_url
-from heimdall.store import open_database
+from heimdall.store import open_database, parse_url, prepare, sqlite_file
 
 ANSWER_SECONDS = 10.0
 MIN_FREE_BYTES = 2 << 30
@@ -88,7 +88,12 @@ def _privacy(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    """Opening it refuses a folder whose locks SQLite cannot trust."""
+    """What the start of a service would refuse is refused here too, in the same words; nothing is made."""
+    require_whole(settings)
+    place = parse_url(settings.resolved_database_url)
+    if place.get_backend_name() == "sqlite" and not sqlite_file(place).exists():
+        return f"none yet; the first start makes {sqlite_file(place)}"
+    prepare(settings.resolved_database_url, mode="check")
     database = open_database(settings.resolved_database_url)
     try:
         return database.describe()
@@ -119,6 +124,8 @@ def _artifact_store(settings: Settings) -> str:
         raise UnavailableError(f"{refusal} Check the bucket in HEIMDALL_ARTIFACTS_URL, and whether the store answers.")
     if refusal is not None:
         raise refusal
+    if settings.has_shared_database and not settings.artifacts_url:
+        return f"{url}, for `heimdall up`; `serve` and `worker` need HEIMDALL_ARTIFACTS_URL"
     return url
 
 

@@ -48,6 +48,8 @@ def open_artifacts(settings: Settings) -> ArtifactStore:
     cache = settings.data_dir.resolve() / "cache"
     if url.startswith("file:"):
         return LocalArtifacts(_folder(url), cache=cache)
+    if url.startswith("/"):
+        raise _artifacts_refused(url, f"a folder is written {Path(url).as_uri()}")
     try:
         return RemoteArtifacts(open_object_store(url), cache=cache, cache_bytes=settings.cache_bytes)
     except (BaseError, ValueError) as error:

@@ -80,6 +80,7 @@ def migrate(
 def _copy(settings: "Settings", url: str, *, as_json: bool) -> None:
     from heimdall import bootstrap
     from heimdall.cli.output import count_text, print_json
+    from heimdall.settings import masked_url
 
     def report(table: str, num_rows: int) -> None:
         if not as_json:
@@ -89,5 +90,8 @@ def _copy(settings: "Settings", url: str, *, as_json: bool) -> None:
     if as_json:
         print_json({"copied": copied})
     else:
-        print("Every row was read again and is the same. Start the service with the new HEIMDALL_DATABASE_URL;")
-        print("the files of artifacts stay where they are.")
+        print(
+            "Every row was read again and is the same. Files of artifacts stay where they are. Start the service with"
+        )
+        print(f"  HEIMDALL_DATABASE_URL={masked_url(url)}")
+        print(f"  HEIMDALL_ARTIFACTS_URL={masked_url(settings.resolved_artifacts_url)}")

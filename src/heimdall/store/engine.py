@@ -191,7 +191,7 @@ def parse_url(url: str) -> URL:
                 )
             check_folder(sqlite_file(place).parent)
             return place
-        case "postgresql" | "postgresql+psycopg":
+        case "postgres" | "postgresql" | "postgresql+psycopg":
             return place.set(drivername="postgresql+psycopg")
         case other:
             raise DatabaseRefusedError(f"Databases of kind {other} are not supported; {forms}.")

@@ -21,7 +21,7 @@ from heimdall.store.privacy import create_private
 REVISION = "0005"
 LOCK_NUMBER = 0x4845494D  # any number of our own; two starting processes meet at it
 
-Mode = Literal["upgrade", "create_only"]
+Mode = Literal["upgrade", "create_only", "check"]
 
 
 class Runner(Protocol):
@@ -49,10 +49,11 @@ def prepare(url: str, mode: Mode, migrations: Migrations = OURS) -> str:
     """Make the database ready and answer its revision; several processes may start at once.
 
     `upgrade` creates an empty database and brings an older one up to date (a SQLite file is copied first, to
-    `{file}.before-{revision}`); `create_only` creates an empty one.
+    `{file}.before-{revision}`); `create_only` creates an empty one; `check` leaves all as it is and answers "" for an
+    empty one.
 
     Raises:
-        DatabaseOutdatedError: it is older and the mode is `create_only`.
+        DatabaseOutdatedError: it is older and the mode is not `upgrade`.
         DatabaseRefusedError: it is newer than this code, holds tables of something else, or cannot be used.
         UnavailableError: it does not answer.
     """
@@ -69,13 +70,15 @@ def prepare(url: str, mode: Mode, migrations: Migrations = OURS) -> str:
                 _refuse_foreign_tables(connection)
             else:
                 _refuse_newer(found, migrations)
-                if mode == "create_only":
+                if mode != "upgrade":
                     raise DatabaseOutdatedError(
                         f"The database is of revision {found}, this version needs {migrations.revision}: "
                         "stop all servers and workers, then run `heimdall migrate`."
                     )
                 if connection.dialect.name == "sqlite":
                     copy_file(sqlite_file(place), migrations.revision)
+            if mode == "check":
+                return ""
             migrations.runner().upgrade(connection, migrations.revision)
             _check_foreign_keys(connection)
             return migrations.revision

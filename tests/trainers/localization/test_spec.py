@@ -98,7 +98,9 @@ def test_warnings_name_what_has_no_effect() -> None:
     given = TrainingConfig(model_architecture="triangulation", n_mels=64, freeze_backbone=True)
     assert warnings(given) == ["n_mels, freeze_backbone: only ConvNeXt models use this; triangulation ignores it."]
     assert warnings(TrainingConfig(model_architecture="convnext_atto", n_mels=64)) == []
-    assert warnings(TrainingConfig(epochs=5)) == ["warmup_epochs lowered from 5 to 4: the job has 5 epochs."]
+    assert warnings(TrainingConfig(epochs=5)) == []  # a default that nobody gave
+    lowered = warnings(TrainingConfig(epochs=5, warmup_epochs=7))
+    assert lowered == ["warmup_epochs lowered from 7 to 4: the job has 5 epochs."]
     assert SPEC.warnings(TrainingConfig()) == []
 
 

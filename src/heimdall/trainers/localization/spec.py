@@ -131,10 +131,10 @@ def warnings(config: TrainingConfig) -> list[str]:
     given = [name for name in CONVNEXT_FIELDS if name in config.model_fields_set]
     if config.model_architecture == "triangulation" and given:
         lines.append(f"{', '.join(given)}: only ConvNeXt models use this; triangulation ignores it.")
-    if config.warmup_epochs >= config.epochs:
+    if "warmup_epochs" in config.model_fields_set and config.warmup_epochs >= config.epochs:
         lines.append(
             f"warmup_epochs lowered from {config.warmup_epochs} to {config.epochs - 1}: the job has "
-            f"{config.epochs} epochs."
+            f"{config.epochs} {'epoch' if config.epochs == 1 else 'epochs'}."
         )
     return lines
 

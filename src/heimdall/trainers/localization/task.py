@@ -76,6 +76,7 @@ class LocalizationTask:
         return Step(loss, outputs_of(batch, mean, cholesky))
 
     def metrics(self, split: Split, outputs: Arrays | None) -> Metrics:
+        # Those of `train` also set the model's spread, which the same epoch's validation uses: they come first.
         if split == "train" and outputs is not None:
             spread = spread_of(*(outputs[name].astype(np.float64) for name in ("mean", "cholesky", "target")))
             self.model.spread.fill_(spread)

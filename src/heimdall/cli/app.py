@@ -14,7 +14,7 @@ from heimdall.cli.streams import open_streams
 from heimdall.domain.errors import HeimdallError
 
 app = typer.Typer(
-    help="Train models as jobs: queue, watch, pause, resume, recover and compare them.",
+    help="Train models as jobs: queue, watch, pause, resume and recover them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=HELP_NAMES,

@@ -140,7 +140,7 @@ class JobStore(Protocol):
 
 
 class AttemptStore(Protocol):
-    """What slots loops and job processes do. Everything is fenced by the lease token."""
+    """What slots loops and job processes do. What a job's process writes is fenced by its lease token."""
 
     def claim(
         self, worker: WorkerInfo, *, free_gpus: int, impossible_above: int | None = None, job_id: str | None = None

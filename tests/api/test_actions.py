@@ -20,6 +20,10 @@ def test_pause_leaves_the_job_running_until_its_state_is_saved(api: Api, run: Ru
     job = api.get(f"/jobs/{run.job.id}").json()["job"]
     assert (job["status"], job["requested"]) == ("paused", None)
     assert job["pause_checkpoint_path"] == "checkpoints/pause_checkpoint.pth"
+    again = api.post(f"/jobs/{run.job.id}/pause")  # by whom the first answer did not reach
+    assert (again.status_code, again.json()["status"], again.json()["requested"]) == (200, "paused", None)
+    assert again.json()["message"] == "The job is paused."
+    assert api.get(f"/jobs/{run.job.id}").json()["job"]["event_seq"] == job["event_seq"]
 
 
 def paused(api: Api, run: Run) -> str:

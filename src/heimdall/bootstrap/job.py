@@ -109,11 +109,12 @@ def find_job(jobs: JobStore, word: str) -> Job:
 
 def _run(settings: Settings, job_id: str, token: str, threads: int) -> NoReturn:
     publisher = open_publisher(settings)
+    url = settings.resolved_database_url
     run_attempt(
         job_id,
         token,
-        stores=open_stores(open_database(settings.resolved_database_url, publish=publisher.publish)),
-        heartbeat_stores=open_stores(open_database(settings.resolved_database_url)),
+        stores=open_stores(open_database(url, publish=publisher.publish, has_one_connection=True)),
+        heartbeat_stores=open_stores(open_database(url, has_one_connection=True)),
         artifacts=open_artifacts(settings),
         changes=change_signal(settings),
         data_dir=Path(settings.data_dir).resolve(),

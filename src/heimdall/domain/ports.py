@@ -71,7 +71,8 @@ class JobStore(Protocol):
         ...
 
     def request(self, job_id: str, requested: Requested, *, actor: str | None = None) -> Job:
-        """Ask a running job to pause. Asking twice is fine; cancel asked for already: ConflictError."""
+        """Ask a running job to pause. Asking twice is fine, also when it is paused by then; cancel asked for already:
+        ConflictError."""
         ...
 
     def cancel(self, job_id: str, *, actor: str | None = None) -> Job:

@@ -5,7 +5,7 @@ can neither fail half way nor read what is old); readers never wait for writers.
 """
 
 import sqlite3
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -158,8 +158,16 @@ def reads(method: Callable[Concatenate[S, Connection, P], R]) -> Callable[Concat
     return run
 
 
-def open_database(url: str, *, now: Callable[[], datetime] = utc_now, publish: Publish | None = None) -> Database:
+def open_database(
+    url: str,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    publish: Publish | None = None,
+    has_one_connection: bool = False,
+) -> Database:
     """Open `sqlite:///…`, `postgresql://…` or `postgresql+psycopg://…`. Nothing is connected before the first use.
+
+    With `has_one_connection` all threads share one of PostgreSQL's connections, which a server has not many of.
 
     `publish` gets the new events of each transaction once it is committed; it must neither block nor raise.
 
@@ -168,8 +176,16 @@ def open_database(url: str, *, now: Callable[[], datetime] = utc_now, publish: P
     place = parse_url(url)
     if place.get_backend_name() == "sqlite":
         engines = _sqlite(place, is_writer=True), _sqlite(place, is_writer=False)
+    elif has_one_connection:
+        engine = _postgres(place, settings=POSTGRES_SESSION, pool_size=1, max_overflow=0)
+        engines = engine, engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     else:
-        engines = _postgres(place, is_writer=True), _postgres(place, is_writer=False)
+        # Readers see one moment in all statements of a transaction, as on SQLite; writers wait for row locks.
+        reader = _postgres(place, settings={**POSTGRES_SESSION, "default_transaction_read_only": "on"})
+        engines = (
+            _postgres(place, settings=POSTGRES_SESSION),
+            reader.execution_options(isolation_level="REPEATABLE READ"),
+        )
     return Database(place, engines, now, publish=publish)
 
 
@@ -246,15 +262,13 @@ def _sqlite(place: URL, *, is_writer: bool) -> Engine:
     return engine
 
 
-def _postgres(place: URL, *, is_writer: bool) -> Engine:
-    # Readers see one moment in all statements of a transaction, as on SQLite; writers wait for row locks.
-    settings = POSTGRES_SESSION if is_writer else {**POSTGRES_SESSION, "default_transaction_read_only": "on"}
+def _postgres(place: URL, *, settings: Mapping[str, str | int], pool_size: int = 5, max_overflow: int = 20) -> Engine:
     options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     return create_engine(
         place,
-        isolation_level="READ COMMITTED" if is_writer else "REPEATABLE READ",
-        pool_size=5,
-        max_overflow=20,
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=max_overflow,
         pool_timeout=BUSY_TIMEOUT_SECONDS,
         pool_pre_ping=True,
         connect_args={**POSTGRES_ARGUMENTS, "options": options},

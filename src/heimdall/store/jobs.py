@@ -110,6 +110,8 @@ class SqlJobStore:
         job = lock_job(connection, job_id)
         if requested is Requested.PAUSE and job.total_epochs == 0:
             raise ConflictError("A data-generation job has no epochs to pause at; cancel it instead.")
+        if requested is Requested.PAUSE and job.status is Status.PAUSED:
+            return job
         if job.status is not Status.RUNNING:
             raise ConflictError.of(requested.value, job.status, [Status.RUNNING])
         if requested is Requested.PAUSE and job.requested is Requested.CANCEL:

@@ -1,8 +1,10 @@
 """Opening a database: which addresses, which settings, and what its failures look like."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -227,3 +229,34 @@ def test_a_defect_is_raised_as_it_is_and_never_from_itself(sqlite_url: str) -> N
                 method(lambda connection: connection.exec_driver_sql("SELECT ?", (object(),)))  # Python's own refusal
             assert not hasattr(caught.value.orig, "sqlite_errorcode")
             assert caught.value.__cause__ is not caught.value
+
+
+def test_a_database_with_one_connection_serves_reads_and_writes_of_all_threads(postgres_url: str) -> None:
+    database = open_database(postgres_url, has_one_connection=True)
+    stores = open_stores(database)
+    barrier = threading.Barrier(8)
+
+    def work(_: int) -> str:
+        barrier.wait(30)
+        job = created(stores)
+        return stores.jobs.get(job.id).id
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(work, range(8)))) == 8
+    assert database.read(connections_of) == 1
+    assert database.read(lambda connection: shown(connection, "transaction_isolation")) == "repeatable read"
+    assert database.write(lambda connection: shown(connection, "transaction_isolation")) == "read committed"
+    assert database.write(lambda connection: shown(connection, "transaction_read_only")) == "off"
+    with pytest.raises(Exception, match="read-only"):
+        database.read(lambda connection: connection.execute(text("DELETE FROM job_tags")))
+    database.close()
+
+
+def connections_of(connection: Connection) -> int:
+    """All of ours to the database under test."""
+    ours = "datname = current_database() AND application_name = current_setting('application_name')"
+    return connection.execute(text(f"SELECT count(*) FROM pg_stat_activity WHERE {ours}")).scalar_one()  # noqa: S608
+
+
+def shown(connection: Connection, name: str) -> str:
+    return str(connection.execute(text(f"SHOW {name}")).scalar_one())

@@ -25,7 +25,11 @@ def pause_job(job_id: JobId, services: Services, actor: Actor, _: NoFields | Non
         requested=job.requested,
         current_epoch=job.current_epoch,
         total_epochs=job.total_epochs,
-        message="The job pauses when the current epoch is complete.",
+        message=(
+            "The job is paused."
+            if job.status is Status.PAUSED
+            else "The job pauses when the current epoch is complete."
+        ),
     )
 
 

@@ -8,7 +8,10 @@ import pytest
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 
+from heimdall.bootstrap.configuration import load
+from heimdall.domain.errors import InvalidInputError
 from heimdall.sdk.field_error import reason, sentence
+from heimdall.settings import Settings
 from tests.api.client import Api, problem_of
 
 LIBRARY = re.compile(
@@ -130,3 +133,22 @@ def test_a_long_list_of_errors_is_cut() -> None:
     assert sentence(entries).endswith("field_4: is required; and 4 more.")
     assert sentence(entries[:1]) == "field_0: is required."
     assert reason({"type": "string_too_short", "ctx": {"min_length": 1}}) == "must have at least 1 character"
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+@pytest.mark.parametrize("value", ["-1", "1.5", "x y", "[", '["', "99999999999999999999999"])
+def test_a_setting_is_refused_in_plain_words(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"HEIMDALL_{name.upper()}", value)
+    try:
+        load({})
+    except InvalidInputError as error:
+        told = str(error)
+        assert told.startswith((f"HEIMDALL_{name.upper()} ", "The settings "))
+        assert not LIBRARY.search(told), told
+
+
+def test_a_port_that_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEIMDALL_PORT", "http")
+    with pytest.raises(InvalidInputError) as refused:
+        load({})
+    assert str(refused.value) == "HEIMDALL_PORT cannot be used: it must be a whole number."

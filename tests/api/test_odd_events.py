@@ -110,3 +110,13 @@ def test_a_stored_metric_never_takes_the_place_of_a_field(port: int, installatio
     head, _ = csv.reader(io.StringIO(httpx2.get(url).text))
     assert "'=1+1" in head
     assert "=1+1" not in head
+
+
+def test_a_page_of_large_events_ends_early_and_says_where_to_go_on(port: int, run: Run) -> None:
+    run.flood(1_200, 20_000)
+    url = f"http://localhost:{port}/api/v1/training/jobs/{run.job.id}/events"
+    seqs: list[int] = []
+    while events := httpx2.get(url, params={"after": seqs[-1] if seqs else 0, "limit": 10_000}).json()["events"]:
+        assert len(json.dumps(events)) < 20_000_000
+        seqs += [event["seq"] for event in events]
+    assert seqs == list(range(1, run.job.event_seq + 1_201))

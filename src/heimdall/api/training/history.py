@@ -20,6 +20,8 @@ from heimdall.api.training.parameters import After, JobId, Types
 from heimdall.domain.errors import InvalidInputError
 
 LOG_PAGE = 5_000
+EVENTS_AT_ONCE = 500
+PAGE_CHARS = 8_000_000  # an answer is complete soon after that
 LogLines = tuple[list[dict[str, Any]], int]
 TEXT_CONTENT = {"text/plain": {"schema": {"type": "string"}}}
 FILE_SCHEMA = {"schema": {"type": "string", "format": "binary"}}
@@ -129,13 +131,22 @@ def list_events(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
     types: Types,
 ) -> Response:
-    """The event log after number `after`, in the same bytes as the streams show it."""
+    """The event log after number `after`, in the same bytes as the streams show it.
+
+    Of large events fewer than `limit`: ask again with `next` until there are none.
+    """
     services.jobs.get(job_id)
     names = sorted(event_names(types) or ())
-    events = services.history.events(job_id, after=after, limit=limit, types=names)
-    following = events[-1].seq if events else after
-    texts = ",".join(event_frame(event).text for event in events)
-    return Response(f'{{"events":[{texts}],"next":{following}}}', media_type="application/json")
+    texts: list[str] = []
+    following, num_chars = after, 0
+    while len(texts) < limit and num_chars < PAGE_CHARS:
+        most = min(EVENTS_AT_ONCE, limit - len(texts))
+        events = services.history.events(job_id, after=following, limit=most, types=names)
+        if not events:
+            break
+        texts += [event_frame(event).text for event in events]
+        following, num_chars = events[-1].seq, sum(map(len, texts))
+    return Response(f'{{"events":[{",".join(texts)}],"next":{following}}}', media_type="application/json")
 
 
 @router.get(

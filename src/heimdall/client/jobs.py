@@ -62,6 +62,7 @@ class JobRoutes:
         )
 
     def details(self, job_id: str) -> JobDetails:
+        """Raises: NotFoundError."""
         return self._transport.get(f"{ROOT}/{job_id}")
 
     def get(self, job_id: str) -> Job:
@@ -82,7 +83,7 @@ class JobRoutes:
         return self._transport.patch(f"{ROOT}/{job_id}", json=given(body))
 
     def delete(self, job_id: str) -> None:
-        """Stop the job if it runs and remove all it left. Takes up to 15 s."""
+        """Stop the job if it runs and remove all it left. Takes up to 15 s. Raises: NotFoundError."""
         self._transport.send("DELETE", f"{ROOT}/{job_id}")
 
     def pause(self, job_id: str) -> ActionAnswer:
@@ -94,9 +95,11 @@ class JobRoutes:
         return self._transport.post(f"{ROOT}/{job_id}/resume", json={"from": "last_good"} if from_last_good else None)
 
     def cancel(self, job_id: str) -> ActionAnswer:
+        """End the job. Raises: NotFoundError; ConflictError when it has ended."""
         return self._transport.post(f"{ROOT}/{job_id}/cancel")
 
     def retry(self, job_id: str) -> ActionAnswer:
+        """Queue a failed or cancelled job again. Raises: NotFoundError; ConflictError when its status forbids it."""
         return self._transport.post(f"{ROOT}/{job_id}/retry")
 
     def clone(self, job_id: str, overrides: Mapping[str, Any] | None = None) -> Job:

@@ -32,7 +32,7 @@ class EpochReport:
     metrics: Mapping[str, float | None]
     is_best: bool
     best_epoch: int | None
-    best_value: float | None  # best_val_loss of the job
+    best_value: float | None  # at `best_epoch`, of the spec's `best_metric`; `best_val_loss` in the REST API
     keep: bool  # keep this epoch's file for good (every Nth)
     is_last: bool = False  # no epoch follows, though `total_epochs` may say so (early stopping)
     write_checkpoint: Callable[[BinaryIO], None]

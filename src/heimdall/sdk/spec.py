@@ -17,16 +17,16 @@ class TrainerSpec:
     None means `val_loss`, or `train_loss` where nothing is validated.
     """
 
-    kind: str
-    title: str
-    description: str
-    config_model: type[BaseModel]
+    kind: str  # what a job names; unique among the installed trainers
+    title: str  # a few words for lists
+    description: str  # one sentence
+    config_model: type[BaseModel]  # its JSON Schema is the form of a job
     run: str
     preload: tuple[str, ...] = ()
-    needs_dataset: bool = False
-    makes_dataset: bool = False
+    needs_dataset: bool = False  # the code calls `context.dataset()`
+    makes_dataset: bool = False  # ends with `context.publish_dataset`
     best_metric: str | None = None
-    total_epochs: Callable[[Any], int] = lambda config: int(getattr(config, "epochs", 0))
+    total_epochs: Callable[[Any], int] = lambda config: int(getattr(config, "epochs", 0))  # 0 for work without epochs
     warnings: Callable[[Any], list[str]] = lambda config: []  # what to tell the user about a valid config
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from psycopg import sql
 from tests.e2e.service import HEIMDALL, RunningService, wait_until
 from tests.e2e.small_jobs import slow
 from tests.services.postgres import SHARED, need_postgres
+from tests.services_here import skip_without
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/back-up.md"
 NUM_EPOCHS = 12
@@ -92,6 +94,9 @@ class Place:
 def test_a_backup_made_while_training_is_restored_after_a_crash(
     tmp_path: Path, database: str, request: pytest.FixtureRequest
 ) -> None:
+    for program in ("sqlite3", "rsync"):
+        if shutil.which(program) is None:
+            skip_without("backup", f"{program} is not installed")
     place = Place(tmp_path, request.getfixturevalue("database_url") if database == "postgresql" else None)
     service = place.service
     try:

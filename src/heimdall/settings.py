@@ -293,6 +293,8 @@ class ClientSettings(Settings):
 class JobSettings(Settings):
     """For a job's process, which is told everything by the one that starts it."""
 
+    model_config = SettingsConfigDict(toml_file=None)  # one that no source reads would be warned of in every job's log
+
     @classmethod
     @override
     def settings_customise_sources(

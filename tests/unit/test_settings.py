@@ -1,6 +1,7 @@
 """What a process refuses before it touches anything."""
 
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from sqlalchemy import URL, make_url
 
 from heimdall.bootstrap.configuration import load, warn_of_strange_variables
 from heimdall.domain.errors import InvalidInputError
-from heimdall.settings import Settings, masked_url
+from heimdall.settings import ClientSettings, JobSettings, Settings, masked_url
 from heimdall.store import prepare
 
 WORD = "hunter2"
@@ -78,6 +79,13 @@ def test_an_empty_variable_is_none(name: str, folder: Path, monkeypatch: pytest.
     (folder / "heimdall.toml").write_text("port = 'x'")
     with pytest.raises(InvalidInputError, match=r"^port in heimdall\.toml cannot be used"):
         load({})
+
+
+@pytest.mark.parametrize("kind", [Settings, ClientSettings, JobSettings])
+def test_reading_the_settings_warns_of_nothing(kind: type[Settings], folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it would stand in every job's log
+        load({}, kind)
 
 
 def test_the_link_to_a_kubernetes_service_is_no_port(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

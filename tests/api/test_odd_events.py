@@ -50,6 +50,18 @@ def test_no_frame_is_over_1_mib(port: int, run: Run, character: str) -> None:
     assert "more characters" in messages[-1]["data"]["error_message"]
 
 
+def test_no_frame_is_over_1_mib_however_many_metrics_an_epoch_has(port: int, run: Run) -> None:
+    metrics = {f"{number:06}".ljust(200, "x"): 1.0 for number in range(10_000)}
+    run.write(events=[NewEvent(EventName.PROGRESS, {"epoch": 1, "metrics": metrics, "is_best": False})])
+    run.finish()
+    with open_socket(port, f"/ws/training/{run.job.id}?after=0", max_size=MAX_FRAME_BYTES) as client:
+        messages = client.rest()
+        assert client.close_code == 1000
+    (data,) = [message["data"] for message in messages if message["event"] == "training:progress"]
+    assert data["epoch"] == 1
+    assert len(data["metrics"]) > 1000
+
+
 def test_one_event_that_cannot_be_read_holds_up_no_other_job(port: int, installation: Installation, run: Run) -> None:
     history = installation.stores.history
     assert isinstance(history, SqlHistoryStore)

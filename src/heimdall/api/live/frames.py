@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any, cast
 
 from heimdall.domain.events import Event, EventName, deleted_event, utc_text
@@ -12,6 +13,7 @@ from heimdall.domain.wire import json_text
 
 MAX_FRAME_BYTES = 1 << 20
 LONGEST_TEXT = 64 * 1024  # characters that a text of a frame which is too long keeps at first
+FEWEST_FIELDS = 32  # that a mapping keeps: an event's own are fewer
 JOB_UPDATE = "training_job_update"
 STATUS_ACTIONS = {Status.PAUSED.value: "paused", Status.CANCELLED.value: "cancelled"}
 EVENT_ACTIONS = {EventName.CREATED: "created", EventName.QUEUED: "queued", EventName.RESUMED: "resumed"}
@@ -43,12 +45,12 @@ def frame_text(body: dict[str, Any]) -> str:
 
 
 def _shortened(value: Any, max_chars: int) -> Any:
-    """Texts cut to `max_chars`, lists to as many items, at any depth."""
+    """Texts cut to `max_chars`, lists and mappings to about as many items, at any depth."""
     match value:
         case str():
             return cut(value, max_chars)
         case Mapping():
-            items = cast("Mapping[str, Any]", value).items()
+            items = islice(cast("Mapping[str, Any]", value).items(), max(FEWEST_FIELDS, max_chars))
             return {name: _shortened(item, max_chars) for name, item in items}
         case list():
             return [_shortened(item, max_chars) for item in cast("list[Any]", value)[:max_chars]]

@@ -42,7 +42,10 @@ def run(context: TrainingContext) -> None:
         ACTS[config.act](context)
     for epoch in range(1, config.epochs + 1):
         context.raise_if_stopped()
-        ACTS[config.act](context)
+        try:
+            ACTS[config.act](context)
+        except ChildReturnsError:
+            return
         context.log({"train_loss": 1 / epoch}, epoch)
         context.finish_epoch(report(epoch))
     context.drain()
@@ -69,6 +72,10 @@ def write_checkpoint(file: BinaryIO) -> None:
 def act(function: Callable[[TrainingContext], object]) -> Callable[[TrainingContext], object]:
     ACTS[function.__name__] = function
     return function
+
+
+class ChildReturnsError(Exception):
+    """A forked child returns from `run`."""
 
 
 class UnprintableError(Exception):
@@ -234,6 +241,13 @@ def say_nasty_things(context: TrainingContext) -> None:
 
 
 @act
+def describe_itself_oddly(context: TrainingContext) -> None:
+    for name in (np.zeros(3), {"layers": object}, "convnext\udce9" * 100_000):
+        context.started(dataset_size=8, train_samples=8, val_samples=0, model_architecture=cast("Any", name))
+
+
+@act
+@act
 def end_nastily(context: TrainingContext) -> NoReturn:
     context.finish_epoch(report(1, metrics={"caf\udce9": 1.0, "val_loss": 0.5}, manifest={"caf\udce9": "\0"}))
     raise ValueError(os.fsdecode(b"caf\xe9.csv") + "\0")
@@ -242,6 +256,23 @@ def end_nastily(context: TrainingContext) -> NoReturn:
 @act
 def load_data(context: TrainingContext) -> None:
     import_module("tests.worker.loader_act").load()
+
+
+@act
+def fork_and_leave(context: TrainingContext) -> None:
+    """Children that go on as if they were the job: one returns from `run`, one raises, one finishes an epoch."""
+    folder = context.scratch()
+    for way in ("return", "raise", "finish"):
+        pid = os.fork()
+        if pid == 0:
+            if way == "finish":
+                context.finish_epoch(report(1))
+            if way == "return":
+                raise ChildReturnsError
+            raise ValueError(f"the child's own: {way}")
+        _, status = os.waitpid(pid, 0)
+        logging.getLogger("parent").warning("%s ended with %d", way, os.waitstatus_to_exitcode(status))
+    (folder / "still here").touch()
 
 
 @act

@@ -61,3 +61,11 @@ def test_a_trainer_that_trains_nothing_warns(place: Place) -> None:
         job = place.wait(place.submit(kind="act", act="return_at_once"))
     assert (job.status, job.current_epoch) == (Status.COMPLETED, 0)
     assert job.warnings == ["The trainer returned without finishing an epoch: nothing was trained."]
+
+
+def test_an_architecture_of_any_kind_is_a_short_text(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(kind="act", act="describe_itself_oddly", epochs=1))
+    assert (job.status, job.error_message) == (Status.COMPLETED, None)
+    assert (job.model_architecture or "").startswith("convnext\ufffd")
+    assert len(job.model_architecture or "") < 1100

@@ -49,6 +49,17 @@ def test_a_child_forked_in_the_middle_of_the_writer_hangs_nowhere(place: Place) 
     assert logged_series(place, job) == ["train_loss"]
 
 
+def test_a_forked_child_never_ends_or_reports_for_the_job(place: Place) -> None:
+    with place.working():
+        job = place.wait(place.submit(kind="act", act="fork_and_leave", epochs=1))
+    assert (job.status, job.current_epoch, job.error_message, job.warnings) == (Status.COMPLETED, 1, None, [])
+    messages = {message for _, message in place.log(job)}
+    assert {"return ended with 0", "raise ended with 1", "finish ended with 1"} <= messages
+    assert "ValueError: the child's own: raise" in messages
+    assert any("A process that a trainer forked cannot finish an epoch" in message for message in messages)
+    assert not any("Another worker" in message for message in messages)
+
+
 def test_the_end_of_a_flood_is_kept_and_the_rest_is_told(place: Place) -> None:
     with place.working():
         job = place.wait(place.submit(kind="act", act="flood", epochs=0))

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 PHASES = frozenset(phase.value for phase in Phase)
 MAX_WARNINGS = 100
-MAX_WARNING_CHARS = 1000
+MAX_TEXT_CHARS = 1000  # of a warning and of an architecture, which stand in every list of jobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ class WorkerContext:
 
     def warn(self, message: str) -> None:
         warnings = self._progress.warnings
-        message = cut(str(plain_json(message)), MAX_WARNING_CHARS)
+        message = _short_text(message)
         if message in warnings:
             return
         if len(warnings) > MAX_WARNINGS:  # each further one is a line of the log alone
@@ -216,8 +216,9 @@ class WorkerContext:
         given = {"dataset_size": dataset_size, "train_samples": train_samples, "val_samples": val_samples}
         sizes = {name: self._count(name, value) for name, value in given.items()}
         data = {"status": "running", "config": dict(self._config), **sizes, "attempt": self.attempt}
-        self._progress.architecture = model_architecture
-        summary = {**sizes, "model_architecture": self.model_architecture or model_architecture}
+        architecture = None if model_architecture is None else _short_text(model_architecture)
+        self._progress.architecture = architecture
+        summary = {**sizes, "model_architecture": self.model_architecture or architecture}
         self._writer.submit(Part(events=[NewEvent(EventName.STARTED, data)], summary=summary))
 
     def _count(self, name: str, value: Any) -> int:
@@ -349,3 +350,7 @@ class WorkerContext:
 
     def cache(self, key: str, build: Callable[[Path], None]) -> Path:
         return build_once(self._parts.cache_dir, key, build)
+
+
+def _short_text(value: object) -> str:
+    return cut(str(plain_json(value)), MAX_TEXT_CHARS)

@@ -41,6 +41,7 @@ from heimdall.worker.failures import (
     was_loader_killed,
 )
 from heimdall.worker.files import AttemptFiles
+from heimdall.worker.fork import ending_forks
 from heimdall.worker.heartbeat import Heartbeat
 from heimdall.worker.line_budget import LineBudget
 from heimdall.worker.log_handler import LogHandler, log_to_output_after_fork
@@ -265,7 +266,8 @@ class Attempt:
 
     def _train(self, spec: TrainerSpec, context: WorkerContext) -> None:
         try:
-            load_run(spec)(context)
+            with ending_forks():
+                load_run(spec)(context)
         except SystemExit as error:
             if not is_success(error):
                 raise

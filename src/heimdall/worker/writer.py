@@ -152,6 +152,7 @@ class Writer:
         self._has_ended = True
         self._parts = []
         self.rows.clear()
+        self._stop.failure = RuntimeError("A process that a trainer forked cannot finish an epoch; its parent can.")
 
     def _work(self) -> None:
         try:

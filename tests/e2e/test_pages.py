@@ -9,7 +9,7 @@ import httpx2
 import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 import pytest
 
-from tests.e2e.service import RunningService
+from tests.e2e.service import HEIMDALL, RunningService
 from tests.e2e.small_jobs import small
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -78,12 +78,34 @@ def installed_trainer(tmp_path: Path) -> Path:
     return site
 
 
+def heimdall(service: RunningService, *words: str) -> str:
+    done = subprocess.run(
+        [HEIMDALL, *words], capture_output=True, text=True, timeout=120, check=False, env=service.environment
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pause_and_resume(service: RunningService) -> None:
+    job_id = service.submit({"epochs": 300}, kind="descent")
+    service.wait_job(job_id, lambda job: job["current_epoch"] >= 1, what="an epoch")
+    service.act(job_id, "pause")
+    paused = service.wait_job(job_id, lambda job: job["status"] == "paused", what="paused")
+    assert 1 <= paused["current_epoch"] < 300
+    service.act(job_id, "resume")
+    job = service.wait_ended(job_id)
+    assert (job["status"], job["current_epoch"]) == ("completed", 300), job["error_message"]
+
+
 def test_the_example_trainer_is_installed_and_runs(installed_trainer: Path, tmp_path: Path) -> None:
     service = RunningService(tmp_path / "data", environment={"PYTHONPATH": str(installed_trainer)})
     try:
         service.start()
         job = service.wait_ended(service.submit({"epochs": 5, "target": 2.5}, kind="descent"))
         assert (job["status"], job["current_epoch"]) == ("completed", 5), job["error_message"]
+        assert "train_loss" in heimdall(service, "metrics", job["id"], "--url", service.url)
+        assert "identical" in heimdall(service, "verify", job["id"], "--data-dir", str(service.data_dir))
+        pause_and_resume(service)
     finally:
         service.close()
 

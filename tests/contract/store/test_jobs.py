@@ -11,7 +11,7 @@ import pytest
 from heimdall.domain.attempt import WorkerInfo
 from heimdall.domain.errors import ConflictError, InvalidInputError, JobNotFoundError
 from heimdall.domain.events import EventName
-from heimdall.domain.job import Job, Reason, Requested, Status
+from heimdall.domain.job import Job, JobSummary, Reason, Requested, Status
 from heimdall.domain.ports import Stores
 from heimdall.domain.records import IdempotencyKey, JobFilter, Oldest
 from tests.contract.store.conftest import Clock
@@ -206,7 +206,7 @@ def test_a_cursor_walks_the_whole_list_once_while_jobs_are_added(stores: Stores,
             batch.summary["val_loss"] = float(number % 4)
             stores.attempts.write(job.id, token(job), batch)
         ids.add(job.id)
-    seen: list[Job] = []
+    seen: list[Job | JobSummary] = []
     cursor: str | None = None
     while True:
         page = stores.jobs.page(JobFilter(sort=sort, limit=2, cursor=cursor))

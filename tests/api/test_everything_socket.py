@@ -44,7 +44,9 @@ def test_all_events_of_all_jobs(port: int, installation: Installation) -> None:
         messages = through(client, old, second.job.id)
     assert mine(messages, second.job.id) == light(log_of(installation, second.job.id))
     old_log = light(log_of(installation, old))
-    assert mine(messages, old) == [event for event in old_log if event["seq"] > before]  # what happened before stays out
+    assert mine(messages, old) == [
+        event for event in old_log if event["seq"] > before
+    ]  # what happened before stays out
 
 
 def test_job_updates_for_lists(port: int, installation: Installation) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from sqlalchemy import event
 
-from heimdall.domain.ports import ArtifactStore
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.store import Database
 
 

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import Depends
 from fastapi.requests import HTTPConnection
 
-from heimdall.domain.ports import ArtifactStore, AttemptStore, HistoryStore
+from heimdall.domain.artifact_store import ArtifactStore
+from heimdall.domain.ports import AttemptStore, HistoryStore
 from heimdall.domain.signals import ChangeSignal
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.service import JobService

@@ -11,8 +11,9 @@ from obstore.exceptions import BaseError
 from heimdall.artifacts import LocalArtifacts, RemoteArtifacts, open_object_store
 from heimdall.bootstrap.changes import open_publisher, open_wake
 from heimdall.bootstrap.data_folder import open_data_folder, require_whole
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.errors import StartRefusedError
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.domain.signals import Publisher, Wake
 from heimdall.jobs.datasets import DatasetService
 from heimdall.jobs.deletions import Sweep

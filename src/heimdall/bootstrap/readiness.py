@@ -6,8 +6,8 @@ from pathlib import Path
 
 from heimdall.api.services import Readiness
 from heimdall.bootstrap.installation import Installation
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.errors import HeimdallError, UnavailableError
-from heimdall.domain.ports import ArtifactStore
 from heimdall.sdk.registry import find_trainers
 from heimdall.store import sqlite_file
 from heimdall.worker.slots import SlotsLoop

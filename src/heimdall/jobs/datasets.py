@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.dataset import Dataset, DatasetStatus
 from heimdall.domain.errors import ConflictError, InvalidInputError
 from heimdall.domain.job import Job
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.domain.records import IdempotencyKey
 from heimdall.jobs.request import JobRequest
 from heimdall.jobs.service import JobService

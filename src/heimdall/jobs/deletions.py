@@ -6,8 +6,9 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.errors import ArtifactsRefusedError, BadPathError, UnavailableError
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 
 logger = logging.getLogger(__name__)
 

@@ -5,10 +5,11 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.dataset import Dataset, DatasetStatus
 from heimdall.domain.errors import NotFoundError
 from heimdall.domain.job import Job, Status
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.domain.removal import Removal
 from heimdall.jobs.deletions import remove_keys
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import PAUSE_CHECKPOINT, Artifact, Checkpoint
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetStatus
 from heimdall.domain.errors import (
@@ -17,7 +18,7 @@ from heimdall.domain.errors import (
     JobNotFoundError,
 )
 from heimdall.domain.job import Job, NewJob, Requested, Status
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.domain.records import IdempotencyKey, JobFilter, JobPage, Oldest, WorkerRow
 from heimdall.domain.signals import Wake
 from heimdall.jobs.deletions import remove_keys

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import (
     BEST_CHECKPOINT,
     LAST_CHECKPOINT,
@@ -26,7 +27,7 @@ from heimdall.domain.errors import CheckpointDamagedError, HeimdallError
 from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job
 from heimdall.domain.plain import plain_json
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.jobs.deletions import remove_keys
 from heimdall.sdk.context import EpochReport
 from heimdall.worker.chain import chain_of

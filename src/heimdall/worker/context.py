@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import PAUSE_CHECKPOINT, Artifact, ArtifactType, Outcome, StoredFile
 from heimdall.domain.dataset import Dataset
 from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError, RequestChangedError
@@ -18,7 +19,7 @@ from heimdall.domain.events import EventName, NewEvent
 from heimdall.domain.job import Job, Phase, Reason, Requested
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.plain import plain_json, whole_number
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.domain.text import clean, cut
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.kept_config import read_config

@@ -11,6 +11,7 @@ from threading import Event
 from typing import Any
 from uuid import uuid4
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import JobLease
 from heimdall.domain.dataset import DEFAULT_DATASET, Dataset, DatasetResult, DatasetStatus
 from heimdall.domain.errors import (
@@ -20,7 +21,7 @@ from heimdall.domain.errors import (
     InvalidConfigError,
 )
 from heimdall.domain.job import Job
-from heimdall.domain.ports import ArtifactStore, DatasetStore, Stores
+from heimdall.domain.ports import DatasetStore, Stores
 from heimdall.jobs.deletions import remove_keys
 from heimdall.sdk.context import DatasetFolder
 

@@ -9,8 +9,9 @@ from functools import wraps
 from threading import Event
 from typing import Any, cast
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.errors import UnavailableError
-from heimdall.domain.ports import ArtifactStore, AttemptStore, DatasetStore, HistoryStore, JobStore, Stores
+from heimdall.domain.ports import AttemptStore, DatasetStore, HistoryStore, JobStore, Stores
 
 logger = logging.getLogger(__name__)
 

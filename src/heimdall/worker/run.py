@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import ArtifactType, Outcome
 from heimdall.domain.errors import (
     LeaseLostError,
@@ -21,7 +22,7 @@ from heimdall.domain.errors import (
 from heimdall.domain.job import Job, Reason, Requested
 from heimdall.domain.lifecycle import Action
 from heimdall.domain.log_lines import lines_of
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.domain.signals import ChangeSignal
 from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import Checkpoint
 from heimdall.domain.errors import ArtifactNotFoundError, CheckpointDamagedError, ConflictError, InvalidConfigError
 from heimdall.domain.job import Job
-from heimdall.domain.ports import ArtifactStore, Stores
+from heimdall.domain.ports import Stores
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.kept_config import read_config
 from heimdall.sdk.registry import load_run, spec_of

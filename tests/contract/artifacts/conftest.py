@@ -7,7 +7,7 @@ from obstore.store import S3Store
 
 from heimdall.artifacts import LocalArtifacts
 from heimdall.artifacts.remote import RemoteArtifacts
-from heimdall.domain.ports import ArtifactStore
+from heimdall.domain.artifact_store import ArtifactStore
 from tests.services.s3 import S3Server
 
 

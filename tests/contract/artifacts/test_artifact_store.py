@@ -7,9 +7,9 @@ from typing import BinaryIO
 
 import pytest
 
+from heimdall.domain.artifact_store import ArtifactStore
 from heimdall.domain.attempt import StoredFile
 from heimdall.domain.errors import ArtifactNotFoundError, BadPathError, CheckpointDamagedError, ConflictError
-from heimdall.domain.ports import ArtifactStore
 
 KEY = "job/a1/e3/last.pth"
 LARGE = bytes(range(256)) * 80_000  # more than one part of a multipart upload

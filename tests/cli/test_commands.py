@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Terminal
-from tests.e2e.service import HEIMDALL, RunningService
+from tests.e2e.service import HEIMDALL, RunningService, free_port
 
 SMALL = ("num_workers=0", "model_architecture=triangulation")
 ENDLESS = (*SMALL, "epochs=1000", "early_stop_patience=0")
@@ -265,7 +265,10 @@ def test_doctor_and_migrate(heimdall: Terminal, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "migrate"])
-def test_a_file_where_the_data_folder_should_be_is_named(heimdall: Terminal, tmp_path: Path, command: str) -> None:
+def test_a_file_where_the_data_folder_should_be_is_named(
+    heimdall: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("HEIMDALL_PORT", str(free_port()))  # another service may have the usual one
     (tmp_path / "data").write_text("")
     typed = heimdall(command, "--data-dir", "data")
     assert typed.code != 0

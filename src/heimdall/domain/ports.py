@@ -1,4 +1,4 @@
-"""The seams to the database: what the rest of the product asks of it (of files: `artifact_store`, of wake-ups: `signals`).
+"""The seams to the database, as the rest of the product asks of it (files: `artifact_store`, wake-ups: `signals`).
 
 Guarantees stated here are tested by one contract suite per port, run against every implementation.
 """

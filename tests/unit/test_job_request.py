@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from heimdall.domain.errors import InvalidInputError
+from heimdall.domain.job import NewJob
 from heimdall.jobs.request import JobRequest, asked_gpus, new_job
+from heimdall.sdk import TrainerSpec
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,56 @@ def test_what_is_known_of_a_request_is_a_warning_of_its_job() -> None:
     config = {"model_architecture": "triangulation", "n_mels": 64}
     warnings = new_job(JobRequest(config=config, warnings=["mixup is ignored."])).warnings
     assert (warnings[0], len(warnings)) == ("mixup is ignored.", 2)
+
+
+class OddConfig(BaseModel):
+    """What another trainer's fields of these names may hold."""
+
+    epochs: int | None = 1
+    devices: str | int | None = "auto"
+    accelerator: str = "gpu"
+    dataset_id: int | None = 5
+
+
+def odd_spec(**fields: Any) -> TrainerSpec:
+    return TrainerSpec(kind="odd", title="Odd", description="Odd.", config_model=OddConfig, run="odd:run", **fields)
+
+
+def raising(config: object) -> Any:
+    raise RuntimeError("caf\udce9")
+
+
+def warning_oddly(config: object) -> list[Any]:
+    return ["x" * 5_000_000, 5]
+
+
+def new_odd_job(monkeypatch: pytest.MonkeyPatch, spec: TrainerSpec, config: dict[str, Any]) -> NewJob:
+    monkeypatch.setattr("heimdall.jobs.request.spec_of", {"odd": spec}.get)
+    return new_job(JobRequest(kind="odd", config=config))
+
+
+@pytest.mark.parametrize("devices", ["auto", None, -1, 1])
+def test_a_field_of_another_trainer_may_mean_anything(devices: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = new_odd_job(monkeypatch, odd_spec(), {"devices": devices})
+    assert (job.gpus, asked_gpus(job.gpus, job.config), job.dataset_id, job.total_epochs) == (1, 0, None, 1)
+
+
+@pytest.mark.parametrize("epochs", [None, -1, 10**23])
+def test_a_number_of_epochs_that_cannot_be_stored_is_refused(epochs: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match="'odd' gives no number of epochs for this config: "):
+        new_odd_job(monkeypatch, odd_spec(), {"epochs": epochs})
+
+
+def test_more_devices_than_any_machine_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match=r"config\.devices: must be at most 1024"):
+        new_odd_job(monkeypatch, odd_spec(), {"devices": 10**20})
+
+
+def test_a_trainers_own_check_of_a_config_may_go_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert new_odd_job(monkeypatch, odd_spec(warnings=raising), {}).warnings == [
+        "The trainer 'odd' could not check this config: RuntimeError: caf\ufffd"
+    ]
+    long, number = new_odd_job(monkeypatch, odd_spec(warnings=warning_oddly), {}).warnings
+    assert (len(long) < 1100, number) == (True, "5")
+    with pytest.raises(InvalidInputError, match="RuntimeError: caf\ufffd"):
+        new_odd_job(monkeypatch, odd_spec(total_epochs=raising), {})

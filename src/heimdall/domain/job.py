@@ -1,5 +1,6 @@
 """A job: one requested piece of work, as every part of the product sees it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -146,3 +147,9 @@ class NewJob:
     parent_job_id: str | None = None
     dataset_id: str | None = None
     warnings: list[str] = field(default_factory=list[str])
+
+
+def devices_of(config: Mapping[str, Any]) -> int:
+    """How many devices a job trains on: 1 where its kind has a `devices` of its own meaning, such as "auto"."""
+    devices = config.get("devices", 1)
+    return devices if isinstance(devices, int) and devices > 1 else 1

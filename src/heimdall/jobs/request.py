@@ -10,10 +10,15 @@ from uuid import uuid4
 from pydantic import BaseModel, ValidationError
 
 from heimdall.domain.errors import InvalidInputError
-from heimdall.domain.job import NewJob
+from heimdall.domain.job import NewJob, devices_of
+from heimdall.domain.plain import plain_json, whole_number
+from heimdall.domain.text import cut
 from heimdall.sdk.field_error import reason, sentence
 from heimdall.sdk.registry import spec_of
 from heimdall.sdk.spec import TrainerSpec
+
+MAX_GPUS = 1024
+MAX_WARNING_CHARS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +73,37 @@ def new_job(request: JobRequest) -> NewJob:
         job_name=request.job_name or _readable_name(request.kind, job_id),
         kind=request.kind,
         config=config,
-        total_epochs=spec.total_epochs(model),
+        total_epochs=_total_epochs(spec, model),
         priority=request.priority,
         gpus=_gpus(request.gpus, config),
         tags=list(request.tags),
         notes=request.notes,
         max_restarts=request.max_restarts,
         parent_job_id=request.parent_job_id,
-        dataset_id=config.get("dataset_id"),
-        warnings=[*request.warnings, *spec.warnings(model)],
+        dataset_id=dataset_id if isinstance(dataset_id := config.get("dataset_id"), str) else None,
+        warnings=[*request.warnings, *_warnings(spec, model)],
     )
+
+
+def _total_epochs(spec: TrainerSpec, model: BaseModel) -> int:
+    """Raises: InvalidInputError."""
+    try:
+        return whole_number("it", spec.total_epochs(model))
+    except Exception as error:  # noqa: BLE001 - a trainer's own code
+        message = f"The trainer {spec.kind!r} gives no number of epochs for this config: {_text(error)}"
+        raise InvalidInputError(message) from None
+
+
+def _warnings(spec: TrainerSpec, model: BaseModel) -> list[str]:
+    try:
+        return [cut(str(plain_json(line)), MAX_WARNING_CHARS) for line in spec.warnings(model)]
+    except Exception as error:  # noqa: BLE001 - a trainer's own code
+        return [f"The trainer {spec.kind!r} could not check this config: {_text(error)}"]
+
+
+def _text(error: Exception) -> str:
+    text = str(plain_json(error))
+    return cut(text if type(error) in {TypeError, ValueError} else f"{type(error).__name__}: {text}", MAX_WARNING_CHARS)
 
 
 def _gpus(asked: int, config: Mapping[str, Any]) -> int:
@@ -85,19 +111,22 @@ def _gpus(asked: int, config: Mapping[str, Any]) -> int:
 
     Raises: InvalidInputError, when fewer are asked for.
     """
-    devices = int(config.get("devices", 1))
+    devices = devices_of(config)
     needs_gpu = config.get("accelerator") == "gpu"
     if 0 < asked < devices and (needs_gpu or config.get("accelerator") == "auto"):
         message = (
             f"The job trains on {devices} devices and asks for {asked} GPU(s); ask for {devices} or more, or for 0"
         )
         raise InvalidInputError(f"resources.gpus: {message}.", [{"loc": ["resources", "gpus"], "msg": message}])
+    if needs_gpu and devices > MAX_GPUS:
+        message = f"must be at most {MAX_GPUS} where the accelerator is gpu"
+        raise InvalidInputError(f"config.devices: {message}.", [{"loc": ["config", "devices"], "msg": message}])
     return max(asked, devices) if needs_gpu else asked
 
 
 def asked_gpus(gpus: int, config: Mapping[str, Any]) -> int:
     """What was asked for beside the config: 0 when a job's number of GPUs follows from that."""
-    return 0 if config.get("accelerator") == "gpu" and gpus == config.get("devices", 1) else gpus
+    return 0 if config.get("accelerator") == "gpu" and gpus == devices_of(config) else gpus
 
 
 def _readable_name(kind: str, job_id: str) -> str:

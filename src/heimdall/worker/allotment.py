@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from heimdall.domain.attempt import Outcome
-from heimdall.domain.job import Job, Reason
+from heimdall.domain.job import Job, Reason, devices_of
 from heimdall.domain.lifecycle import Action
 
 
@@ -16,7 +16,7 @@ def allot(job: Job, free: Sequence[str]) -> list[str]:
         return list(free[: job.gpus])
     if job.config.get("accelerator") != "auto":
         return []
-    wanted = int(job.config.get("devices", 1))
+    wanted = devices_of(job.config)
     return list(free[:wanted]) if wanted <= len(free) else []
 
 

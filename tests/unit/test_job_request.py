@@ -1,9 +1,9 @@
 """How many GPUs a job asks for."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Strict
 
 from heimdall.domain.errors import InvalidInputError
 from heimdall.domain.job import NewJob
@@ -55,6 +55,8 @@ class OddConfig(BaseModel):
     devices: str | int | None = "auto"
     accelerator: str = "gpu"
     dataset_id: int | None = 5
+    kernel: Annotated[tuple[int, int], Strict()] = (3, 3)
+    limit: float = 0.0
 
 
 def odd_spec(**fields: Any) -> TrainerSpec:
@@ -84,6 +86,15 @@ def test_a_field_of_another_trainer_may_mean_anything(devices: object, monkeypat
 def test_a_number_of_epochs_that_cannot_be_stored_is_refused(epochs: object, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInputError, match="'odd' gives no number of epochs for this config: "):
         new_odd_job(monkeypatch, odd_spec(), {"epochs": epochs})
+
+
+def test_a_strict_field_takes_what_json_can_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert new_odd_job(monkeypatch, odd_spec(), {"kernel": [5, 5]}).config["kernel"] == [5, 5]
+
+
+def test_a_value_that_the_job_could_not_read_again_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInputError, match="JSON cannot hold the value of limit"):
+        new_odd_job(monkeypatch, odd_spec(), {"limit": float("inf")})
 
 
 def test_more_devices_than_any_machine_has_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,19 @@
 """A config that another release stored is read with new defaults, without removed fields, or refused by name."""
 
+from datetime import date
+from enum import StrEnum
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from heimdall.domain.errors import InvalidConfigError
-from heimdall.sdk.kept_config import read_config, without_unknown
+from heimdall.sdk.kept_config import KeptConfig, read_config, without_unknown
+
+
+class Mode(StrEnum):
+    FAST = "fast"
 
 
 class Optimizer(BaseModel):
@@ -40,6 +47,25 @@ def test_a_removed_field_is_left_out_with_a_warning_that_names_its_value() -> No
     ]
     assert stored["mixup"] == 0.2
     assert stored["optimizer"]["nesterov"]
+
+
+class Rich(BaseModel):
+    """Whose JSON has other types than its fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    kernel: tuple[int, int] = (3, 3)
+    mode: Mode = Mode.FAST
+    until: date = date(2026, 1, 31)
+    folder: Path = Path("/data")
+    names: frozenset[str] = frozenset({"a"})
+    weights: dict[int, float] = {1: 0.5}
+
+
+def test_a_strict_model_reads_what_it_stored() -> None:
+    stored = Rich().model_dump(mode="json")
+    assert read_config(Rich, stored) == KeptConfig(stored, [])
+    assert read_config(Rich, {**stored, "gone": 1}).values == stored
 
 
 @pytest.mark.parametrize(

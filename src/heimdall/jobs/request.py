@@ -8,12 +8,14 @@ from typing import Any
 from uuid import uuid4
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from heimdall.domain.errors import InvalidInputError
 from heimdall.domain.job import NewJob, devices_of
 from heimdall.domain.plain import plain_json, whole_number
 from heimdall.domain.text import cut
 from heimdall.sdk.field_error import reason, sentence
+from heimdall.sdk.kept_config import model_of
 from heimdall.sdk.registry import spec_of
 from heimdall.sdk.spec import TrainerSpec
 
@@ -45,7 +47,7 @@ def validated_config(spec: TrainerSpec, config: Mapping[str, Any], loc: tuple[st
         InvalidInputError: one entry in `errors` for each bad field.
     """
     try:
-        return spec.config_model.model_validate(dict(config))
+        return model_of(spec.config_model, config)
     except ValidationError as error:
         entries = [
             {"loc": [*loc, *entry["loc"]], "msg": _reason(entry, spec)} for entry in error.errors(include_url=False)
@@ -66,7 +68,7 @@ def new_job(request: JobRequest) -> NewJob:
     """Validate `request` against its trainer. Raises: InvalidInputError."""
     spec = spec_of(request.kind)
     model = validated_config(spec, request.config, request.config_loc)
-    config = model.model_dump(mode="json")
+    config = _stored_config(spec, model)
     job_id = str(uuid4())
     return NewJob(
         id=job_id,
@@ -83,6 +85,18 @@ def new_job(request: JobRequest) -> NewJob:
         dataset_id=dataset_id if isinstance(dataset_id := config.get("dataset_id"), str) else None,
         warnings=[*request.warnings, *_warnings(spec, model)],
     )
+
+
+def _stored_config(spec: TrainerSpec, model: BaseModel) -> dict[str, Any]:
+    """Raises: InvalidInputError, when the job could not read it again: JSON has no infinity, for one."""
+    config = model.model_dump(mode="json")
+    try:
+        spec.config_model.model_validate_json(to_json(config, inf_nan_mode="null"))  # as the store does
+    except ValidationError as error:
+        loc = [*map(str, error.errors(include_url=False)[0]["loc"])]
+        told = f"The config of kind {spec.kind!r} cannot be stored: JSON cannot hold the value of {'.'.join(loc)}."
+        raise InvalidInputError(told, [{"loc": ["config", *loc], "msg": "cannot be stored as JSON"}]) from None
+    return config
 
 
 def _total_epochs(spec: TrainerSpec, model: BaseModel) -> int:

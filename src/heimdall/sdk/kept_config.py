@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import to_json
 
 from heimdall.domain.errors import InvalidConfigError
 from heimdall.sdk.field_error import reason
@@ -21,6 +22,14 @@ class KeptConfig:
     warnings: list[str]
 
 
+def model_of(model: type[BaseModel], values: Mapping[str, Any]) -> BaseModel:
+    """As from JSON, where configs come from: a strict model takes a list for a tuple, a text for an enum or a date.
+
+    Raises: ValidationError.
+    """
+    return model.model_validate_json(to_json(values, inf_nan_mode="constants"))
+
+
 def read_config(model: type[BaseModel], stored: Mapping[str, Any]) -> KeptConfig:
     """Fields that are new since get their defaults; fields that `model` does not know any more are left out.
 
@@ -29,7 +38,7 @@ def read_config(model: type[BaseModel], stored: Mapping[str, Any]) -> KeptConfig
     """
     known, warnings = without_unknown(model, stored)
     try:
-        values = model.model_validate(known).model_dump(mode="json")
+        values = model_of(model, known).model_dump(mode="json")
     except ValidationError as error:
         raise InvalidConfigError(_refusal(error)) from error
     return KeptConfig(values, warnings)
@@ -40,7 +49,7 @@ def without_unknown(model: type[BaseModel], stored: Mapping[str, Any]) -> tuple[
     known = copy.deepcopy(dict(stored))
     warnings: list[str] = []
     try:
-        model.model_validate(known)
+        model_of(model, known)
     except ValidationError as error:
         for entry in error.errors(include_url=False, include_context=False):
             if entry["type"] == "extra_forbidden" and _remove(known, entry["loc"]):

@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
+from rich.text import Text
 
+from heimdall.cli.app import app
 from tests.cli.conftest import Terminal
 from tests.e2e.service import HEIMDALL, RunningService, free_port
 
@@ -308,3 +311,13 @@ def test_a_shell_completes_commands_and_options() -> None:
 def test_h_is_help(heimdall: Terminal, words: tuple[str, ...]) -> None:
     assert heimdall(*words, "-h") == heimdall(*words, "--help")
     assert heimdall(*words, "-h").code == 0
+
+
+def test_help_swallows_no_word_as_markup() -> None:
+    """Rich takes `[default: …]` for a style and prints nothing."""
+    commands = [typer.main.get_command(app)]
+    for command in commands:
+        commands += getattr(command, "commands", {}).values()
+        for text in (command.help, *(getattr(param, "help", None) for param in command.params)):
+            assert Text.from_markup(text or "").plain == (text or "")
+    assert len(commands) > 30

@@ -156,3 +156,19 @@ def test_wrong_usage_is_one_sentence_or_json(at_service: Terminal, words: tuple[
     assert "--help` lists what there is." in line
     as_json = json.loads(at_service(*words, "--json").err)
     assert (as_json["code"], as_json["status"]) == ("usage", 422)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ("logs", "some", "--level", "loud"),
+            "'--level': 'loud' is not one of 'debug', 'info', 'warning', 'error', 'critical'.",
+        ),
+        (("up", "--port", "x"), "'--port': it must be a whole number."),
+        (("gc", "--hours", "x"), "'--hours': it must be a number."),
+        (("ls", "--limit", "0"), "'--limit': it must be at least 1."),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_told_in_our_words(heimdall: Terminal, words: tuple[str, ...], told: str) -> None:
+    assert heimdall(*words).err.startswith(f"heimdall: Invalid value for {told} `heimdall {words[0]} --help`")

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from heimdall.domain.attempt import ArtifactType
 from heimdall.sdk import DatasetFolder, EpochReport, StopTraining, TrainingContext
 from heimdall.sdk.testing import FakeContext, TrainerContract, stops
 
@@ -126,3 +127,14 @@ def test_warnings_come_once_and_datasets_as_given(tmp_path: Path) -> None:
     context.progress(1, 2, "half")
     assert context.progress_made == [(1, 2, "half")]
     assert context.scratch().is_dir()
+
+
+def test_an_artifact_type_that_the_service_refuses_is_refused_here_too(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"^There is no artifact type 'report'; a type is one of checkpoint, config, "):
+        context_of(tmp_path).save_artifact("report.txt", "report", lambda file: void(file.write(b"")))
+    assert list(tmp_path.rglob("report.txt")) == []
+
+
+def test_the_author_reads_of_every_artifact_type() -> None:
+    text = TrainingContext.save_artifact.__doc__ or ""
+    assert all(kind in text for kind in ArtifactType)

@@ -86,7 +86,14 @@ def run(arguments: list[str] | None) -> None:
 
 
 def _usage_error(error: TyperException) -> UsageError:
-    message = error.format_message().rstrip(".").replace("Input should be", "it must be")  # Typer asks Pydantic
+    from pydantic import ValidationError
+
+    from heimdall.sdk.field_error import reason
+
+    message = error.format_message().rstrip(".")
+    if isinstance(error.__cause__, ValidationError):  # Typer asks Pydantic, whose words are no user's
+        told = reason(error.__cause__.errors()[0])
+        message = f"{message.partition(': ')[0]}: {f'it {told}' if told.startswith(('must ', 'is ')) else told}"
     context: Any = getattr(error, "ctx", None)
     option = str(getattr(error, "option_name", ""))
     if context is not None and option.startswith("--") and any(one.name == "values" for one in context.command.params):

@@ -8,9 +8,7 @@ JobRef = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job, its fir
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Url = Annotated[
     str | None,
-    typer.Option(
-        "--url", help="Address of the service [default: HEIMDALL_URL, or http://127.0.0.1:8001].", show_default=False
-    ),
+    typer.Option("--url", help="Address of the service (HEIMDALL_URL, or http://127.0.0.1:8001).", show_default=False),
 ]
 Values = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Config fields; see `heimdall trainers KIND`.")

@@ -155,7 +155,7 @@ def get_artifact(
     *,
     every: Annotated[bool, typer.Option("--all", help="Fetch all files, into the folder that -o names.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to save it as [default: its own name, here].")
+        Path | None, typer.Option("--output", "-o", help="File to save it as (its own name, here).")
     ] = None,
     force: Force = False,
     as_json: AsJson = False,

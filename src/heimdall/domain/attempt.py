@@ -20,6 +20,13 @@ class ArtifactType(StrEnum):
     LOG = "log"
     OTHER = "other"
 
+    @classmethod
+    def of(cls, word: str) -> "ArtifactType":
+        """Raises: ValueError, naming all types."""
+        if word not in set(cls):
+            raise ValueError(f"There is no artifact type {word!r}; a type is one of {', '.join(cls)}.")
+        return cls(word)
+
 
 class CheckpointKind(StrEnum):
     BEST = "best"

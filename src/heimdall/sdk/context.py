@@ -128,7 +128,12 @@ class TrainingContext(Protocol):
         ...
 
     def save_artifact(self, name: str, artifact_type: str, write: Callable[[BinaryIO], None]) -> None:
-        """Store a file under the job. Blocks until it is durable."""
+        """Store a file under the job. Blocks until it is durable.
+
+        `artifact_type` is one of checkpoint, config, metrics, predictions, model, adapter, log, other.
+
+        Raises: ValueError: there is no such type.
+        """
         ...
 
     def best_checkpoint(self) -> Path | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, BinaryIO, Self
 
+from heimdall.domain.attempt import ArtifactType
 from heimdall.domain.plain import real_number
 from heimdall.sdk.context import DatasetFolder, EpochReport
 from heimdall.sdk.stopping import StopTraining
@@ -152,11 +153,12 @@ class FakeContext:
         self.progress_made.append((current, total, message))
 
     def save_artifact(self, name: str, artifact_type: str, write: Callable[[BinaryIO], None]) -> None:
+        kind = ArtifactType.of(artifact_type)
         path = self.artifact_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             write(file)
-        self.artifact_types[name] = artifact_type
+        self.artifact_types[name] = kind
 
     def best_checkpoint(self) -> Path | None:
         self.drain()

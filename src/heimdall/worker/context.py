@@ -330,7 +330,7 @@ class WorkerContext:
 
     def save_artifact(self, name: str, artifact_type: str, write: Callable[[BinaryIO], None]) -> None:
         self._progress.num_files += 1
-        name, kind = clean(name), ArtifactType(artifact_type)
+        name, kind = clean(name), ArtifactType.of(artifact_type)
         key = f"{self.job_id}/a{self.attempt}/f{self._progress.num_files}/{name}"
         file = self._parts.artifacts.put(key, write)
         artifact = Artifact(name=name, file=file, artifact_type=kind)

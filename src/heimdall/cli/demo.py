@@ -46,7 +46,7 @@ def demo(
     from heimdall import bootstrap
     from heimdall.cli.demo_service import DemoService
     from heimdall.cli.exits import ExitCode
-    from heimdall.cli.output import is_terminal
+    from heimdall.cli.terminal import is_terminal
 
     settings = bootstrap.load_settings(port=port, data_dir=data_dir)
     with DemoService(settings) as service:

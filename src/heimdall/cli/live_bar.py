@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from heimdall.cli.event_lines import Remaining, change_text, ordered_metrics, status_after
-from heimdall.cli.output import clean_line, duration_text, is_unicode
+from heimdall.cli.output import clean_line, duration_text
+from heimdall.cli.terminal import is_unicode
 from heimdall.client.shapes import Event, Job
 
 SHORTEST_BAR, LONGEST_BAR = 10, 40

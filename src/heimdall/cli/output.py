@@ -2,22 +2,14 @@
 
 import json
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+
+from heimdall.cli.terminal import encoding, is_terminal, is_unicode
 
 T = TypeVar("T")
 # Control characters of both sets, line separators, changes of the writing direction, lone surrogates.
 UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def is_terminal() -> bool:
-    return sys.stdout.isatty()
-
-
-def is_unicode() -> bool:
-    """Whether standard output takes every character."""
-    return _encoding().replace("-", "").lower().startswith("utf")
 
 
 def clean(text: str) -> str:
@@ -26,7 +18,7 @@ def clean(text: str) -> str:
     Tabs and ends of lines stay.
     """
     safe = UNSAFE.sub(lambda found: _escaped(found[0]), text)
-    return safe.encode(_encoding(), "backslashreplace").decode(_encoding())
+    return safe.encode(encoding(), "backslashreplace").decode(encoding())
 
 
 def clean_line(text: str) -> str:
@@ -131,7 +123,3 @@ def _flat(fields: Mapping[str, Any]) -> dict[str, object]:
 
 def _escaped(character: str) -> str:
     return f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}"
-
-
-def _encoding() -> str:
-    return sys.stdout.encoding or "utf-8"

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from heimdall.cli.output import is_unicode
+from heimdall.cli.terminal import is_unicode
 
 GAP = 2
 LEAST_CUT = 10  # characters of a column that may be cut

@@ -9,7 +9,8 @@ from typing import Any, Protocol, Self, TextIO
 from heimdall.cli.best_metric import best_metric_in
 from heimdall.cli.event_lines import Remaining, change_text, ending_of, metrics_text, status_after
 from heimdall.cli.exits import exit_code_of_status
-from heimdall.cli.output import clean_line, duration_text, is_terminal, print_json
+from heimdall.cli.output import clean_line, duration_text, print_json
+from heimdall.cli.terminal import is_terminal
 from heimdall.client import HeimdallClient
 from heimdall.client.shapes import Event, Job
 

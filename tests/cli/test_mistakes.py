@@ -85,6 +85,15 @@ def test_a_login_page_instead_of_the_service_is_one_sentence(heimdall: Terminal,
     assert len(typed.err.splitlines()) == 1
 
 
+def test_a_proxy_that_asks_for_a_password_is_told_apart_from_the_service(heimdall: Terminal) -> None:
+    with ScriptedServer(lambda request: request.answer(401, b"<h1>401</h1>", "text/html")) as server:
+        typed = heimdall("ls", "--url", server.url)
+    assert (typed.code, typed.out) == (1, "")
+    assert "proxy" in typed.err
+    assert "https://user:password@host" in typed.err
+    assert len(typed.err.splitlines()) == 1
+
+
 @pytest.mark.parametrize("word", ["", " ", "\udcff"])
 @pytest.mark.parametrize("words", [("rm",), ("rm", "finished"), ("show",), ("datasets", "show"), ("datasets", "rm")])
 def test_an_empty_word_names_nothing(

@@ -42,10 +42,16 @@ _BY_STATUS: Mapping[int, type[HeimdallError]] = {
     503: UnavailableError,
 }
 
+# The service explains each of its own answers.
+PROXY_WANTS_A_PASSWORD = (
+    "A proxy before the service asks for a user and a password; give them in the address: https://user:password@host."
+)
+
 
 def error_of(status: int, problem: Mapping[str, Any]) -> HeimdallError:
     """The exception for an `application/problem+json` answer; its message is the problem's `detail`."""
-    detail = str(problem.get("detail") or problem.get("title") or f"The server answered {status}.")
+    unexplained = PROXY_WANTS_A_PASSWORD if status == 401 else f"The server answered {status}."
+    detail = str(problem.get("detail") or problem.get("title") or unexplained)
     if status == 422:
         return InvalidInputError(detail, list(problem.get("errors", [])))
     if status in _BY_STATUS:

@@ -42,7 +42,7 @@ async def resume_job(
     job = await slow.checks.run(services.jobs.resume, job_id, from_last_good=from_last_good, actor=actor)
     if job.status is Status.RUNNING:
         return _resumed(job, "The request to pause is taken back; the job runs on.")
-    return _resumed(job, f"The job goes on with epoch {_next_epoch(job)} when a slot is free.")
+    return _resumed(job, f"The job continues with epoch {_next_epoch(job)} as soon as a slot is free.")
 
 
 @router.post("/jobs/{job_id}/cancel", responses=problems(404, 409))
@@ -59,7 +59,7 @@ async def retry_job(
 ) -> ResumeAnswer:
     """Start a failed or cancelled job again from its newest good checkpoint, or from the start."""
     job = await slow.checks.run(services.jobs.retry, job_id, actor=actor)
-    return _resumed(job, f"The job starts again with epoch {_next_epoch(job)} when a slot is free.")
+    return _resumed(job, f"The job starts again with epoch {_next_epoch(job)} as soon as a slot is free.")
 
 
 @router.post("/jobs/{job_id}/clone", status_code=201, responses=problems(404, 409))

@@ -1,6 +1,7 @@
 """heimdall tokens: made and revoked on the database itself, told to a running service by nobody."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def test_a_token_is_shown_once(installed: Terminal) -> None:
     secret = made.out.strip()
     assert secret.startswith("hmd_")
     assert "not shown again" in made.err
+    assert re.search(r"^Only services on sqlite:///\S+/heimdall\.db know it\.$", made.err, re.MULTILINE)
     listed = heimdall("tokens", "ls")
     assert [line.split("\t")[:2] for line in listed.out.splitlines()] == [["name", "role"], ["ci", "operator"]]
     assert secret not in listed.out + heimdall("config").out

@@ -38,6 +38,7 @@ def create(
         print_json({**_shown(token), "token": secret})
         return
     typer.echo(f"Token {token.name!r} of role {token.role.value}; it is not shown again.", err=True)
+    typer.echo(f"Only services on {settings.masked()['database_url']} know it.", err=True)
     typer.echo("Set HEIMDALL_TOKEN to it where you use the command line:", err=True)
     print(secret)
 

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Connection, Select, case, func, select, union_all
 
 from heimdall.domain.errors import NotFoundError
 from heimdall.domain.records import SeriesSummary
 from heimdall.store.columns import finite
+from heimdall.store.pairs import among
 from heimdall.store.points import WIDTHS
 from heimdall.store.tables import points, rollups, series
 from heimdall.store.visible import END, MACHINE, measures_the_machine, visible_windows
@@ -253,9 +254,8 @@ def _values_at(
     found: dict[tuple[int, int], tuple[float, float | None]] = {}
     for start in range(0, len(wanted), LOOK_UP_SLICE):
         part = wanted[start : start + LOOK_UP_SLICE]
-        place = tuple_(points.c.step, points.c.series_id)
-        statement = select(points.c.step, points.c.series_id, points.c.time, points.c.value).where(place.in_(part))
-        for row in connection.execute(statement):
+        statement = select(points.c.step, points.c.series_id, points.c.time, points.c.value)
+        for row in connection.execute(among(statement, (points.c.step, points.c.series_id), part)):
             found[row.step, row.series_id] = (row.time, row.value)
     return found
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, tuple_, union_all
+from sqlalchemy import Connection, Select, select, union_all
 
 from heimdall.domain.events import Event, EventName
+from heimdall.store.pairs import among
 from heimdall.store.tables import job_events, training_jobs
 
 MAX_SEARCHED = 50_000  # events of certain jobs that are looked through
@@ -33,7 +34,9 @@ def newest_events(
 def events_at(connection: Connection, places: Sequence[Place]) -> list[Event]:
     """In the order of `places`; those that are gone are left out."""
     columns = (log.seq, log.event, log.job_id, log.attempt, log.timestamp, log.data)
-    statement = select(*columns).where(tuple_(log.job_id, log.seq).in_(places))
+    if not places:
+        return []
+    statement = among(select(*columns), (log.job_id, log.seq), places)
     found = {(row.job_id, row.seq): Event(*row) for row in connection.execute(statement)}
     return [found[place] for place in places if place in found]
 

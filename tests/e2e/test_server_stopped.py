@@ -1,9 +1,13 @@
 """SIGTERM to the server hands its job back, counts nothing against it, and the next start completes it."""
 
+import os
+import subprocess
+from pathlib import Path
+
 import psutil
 
 from tests.chaos.record import record
-from tests.e2e.service import RunningService
+from tests.e2e.service import HEIMDALL, RunningService, free_port
 from tests.e2e.small_jobs import slow
 
 
@@ -39,3 +43,18 @@ def test_a_hung_fork_server_delays_no_stop(service: RunningService) -> None:
     service.start(warm=False)  # the folder is free again
     assert service.job(job_id)["restarts"] == 0
     service.act(job_id, "cancel")
+
+
+def test_a_signal_in_the_moment_of_the_start_is_heard(tmp_path: Path) -> None:
+    """Between the line that names the address and the server's own handlers; it was swallowed there, for ever."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEIMDALL_")}
+    command = [HEIMDALL, "up", "--port", str(free_port()), "--data-dir", tmp_path / "data"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=kept) as process:
+        assert process.stdout is not None
+        while b"http://" not in process.stdout.readline():
+            assert process.poll() is None
+        process.terminate()
+        try:
+            assert process.wait(timeout=60) == 0
+        finally:
+            process.kill()

@@ -148,6 +148,15 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
 
+    def take_signals(self) -> None:
+        """Stop also for a signal that comes before uvicorn listens for them, and overlook the one that uvicorn raises
+        again when it has shut down: the process ends by returning."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop_soon)
+
+    def _stop_soon(self, number: int, frame: FrameType | None) -> None:
+        self.should_exit = True
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.state.hub.stop()
         await super().shutdown(sockets)
@@ -209,11 +218,11 @@ def _serve(stack: ExitStack, listener: socket.socket, installation: Installation
         server_header=False,
         log_config=None,
     )
+    server = Server(config, app)
+    server.take_signals()
     _greet(installation, *listener.getsockname()[:2])
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again when it has shut down
-        signal.signal(number, _already_handled)
     try:
-        Server(config, app).run(sockets=[listener])
+        server.run(sockets=[listener])
     except SystemExit:  # how uvicorn says that the lifespan failed, after it has logged why
         installation.close()
         raise StartRefusedError("The service could not start; the log above says why.") from None
@@ -229,10 +238,6 @@ def _greet(installation: Installation, host: str, port: int) -> None:
         address, data_dir = http_url(host, port), settings.data_dir.resolve()
         logger.info("Heimdall %s on %s, data in %s, jobs: %s", heimdall.__version__, address, data_dir, jobs)
     logger.info("The API is described at %s/docs; next, in another terminal: heimdall submit%s", url, where)
-
-
-def _already_handled(number: int, frame: FrameType | None) -> None:
-    """The server has shut down for this signal; the process ends by returning."""
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -56,8 +56,8 @@ class _Reader:
 
     async def hear(self, message: dict[str, Any]) -> None:
         try:
-            wish = Subscribe.model_validate(message)
-            selection = wish.selection()
+            subscription = Subscribe.model_validate(message)
+            selection = subscription.selection()
         except ValidationError as error:
             entries = [field_error(dict(entry)) for entry in error.errors(include_url=False, include_input=False)]
             await self._session.send([error_text(f"The message was not understood: {sentence(entries)}")])
@@ -66,8 +66,8 @@ class _Reader:
             await self._session.send([error_text(str(error))])
             return
         async with self._turn:
-            await self._session.send([json_text({**subscribed(wish), "timestamp": now_text()})])
-            async for frames in replay(self._hub, wish, self._past):
+            await self._session.send([json_text({**subscribed(subscription), "timestamp": now_text()})])
+            async for frames in replay(self._hub, subscription, self._past):
                 await self._session.send([frame.text for frame in frames])
             self._thinning = Thinning(selection)
 

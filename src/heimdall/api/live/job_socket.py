@@ -19,7 +19,7 @@ async def serve_job(websocket: WebSocket, hub: Hub, job_id: str) -> None:
     session = Session(websocket, hub)
     await websocket.accept()
     try:
-        after, selection = _wishes(websocket.query_params)
+        after, selection = _parameters(websocket.query_params)
         async with hub.follow(job_id, with_status=after is None) as feed:
             await session.greet(_connected(job_id))
             await _serve(session, hub, feed, after, selection)
@@ -29,7 +29,7 @@ async def serve_job(websocket: WebSocket, hub: Hub, job_id: str) -> None:
         await _refuse(session, str(error), POLICY)
 
 
-def _wishes(params: QueryParams) -> tuple[int | None, Selection]:
+def _parameters(params: QueryParams) -> tuple[int | None, Selection]:
     """The number to go on after (None: status messages), and which events. Raises: InvalidInputError."""
     every = whole_number(params, "progress_every", least=1)
     selection = Selection(names=event_names(params.getlist("types")), progress_every=every or 1)

@@ -52,31 +52,31 @@ class Past:
         return 0 < frame.seq <= self.up_to.get(frame.job_id, 0) or (frame.job_id, frame.seq) in self.single
 
 
-async def replay(hub: Hub, wish: Subscribe, past: Past) -> AsyncIterator[list[Frame]]:
+async def replay(hub: Hub, subscription: Subscribe, past: Past) -> AsyncIterator[list[Frame]]:
     """The past asked for, marked as such, noting it in `past`."""
     seen = past.up_to
-    seen.update(wish.after)
-    newest = await hub.read(hub.history.event_seqs, list(wish.after)) if wish.after else {}
-    for job_id in wish.after:
+    seen.update(subscription.after)
+    newest = await hub.read(hub.history.event_seqs, list(subscription.after)) if subscription.after else {}
+    for job_id in subscription.after:
         while seen[job_id] < newest.get(job_id, 0) and (
             frames := await hub.read(_page, hub.history, job_id, seen[job_id])
         ):
             seen[job_id] = frames[-1].seq
             yield frames
-    if wish.recent:
-        async for frames in _recent(hub, wish, past):
+    if subscription.recent:
+        async for frames in _recent(hub, subscription, past):
             yield frames
 
 
-async def _recent(hub: Hub, wish: Subscribe, past: Past) -> AsyncIterator[list[Frame]]:
+async def _recent(hub: Hub, subscription: Subscribe, past: Past) -> AsyncIterator[list[Frame]]:
     """The newest events that the subscription lets through, a few at a time: together they may be large."""
-    selection = wish.selection()
+    selection = subscription.selection()
     job_ids = None if selection.jobs is None else sorted(selection.jobs)
-    limit = min(wish.recent * wish.progress_every, MAX_THINNED)
+    limit = min(subscription.recent * subscription.progress_every, MAX_THINNED)
     places = await hub.read(partial(hub.history.recent_events, selection.stored_names(), job_ids=job_ids, limit=limit))
     past.single = set()
-    chosen = places if wish.progress_every == 1 else await hub.read(_thinned, hub.history, places, selection)
-    chosen = [place for place in chosen if place[0] not in wish.after][-wish.recent :]
+    chosen = places if subscription.progress_every == 1 else await hub.read(_thinned, hub.history, places, selection)
+    chosen = [place for place in chosen if place[0] not in subscription.after][-subscription.recent :]
     for start in range(0, len(chosen), PAGE):
         events = await hub.read(hub.history.events_at, chosen[start : start + PAGE])
         past.single.update((event.job_id, event.seq) for event in events)
@@ -98,13 +98,13 @@ def _replayed(event: Event) -> Frame:
     return event_frame(event, replayed=True)
 
 
-def subscribed(wish: Subscribe) -> Mapping[str, object]:
+def subscribed(subscription: Subscribe) -> Mapping[str, object]:
     """What was understood."""
     return {
         "event": "subscribed",
-        "jobs": wish.jobs,
-        "events": wish.events,
-        "after": wish.after,
-        "recent": wish.recent,
-        "progress_every": wish.progress_every,
+        "jobs": subscription.jobs,
+        "events": subscription.events,
+        "after": subscription.after,
+        "recent": subscription.recent,
+        "progress_every": subscription.progress_every,
     }
